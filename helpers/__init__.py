@@ -1,0 +1,34 @@
+"""A diffusion model for handwritten digits, in the order a lesson would tell it.
+
+data -> diffusion -> unet -> checkpoints -> training -> sampling -> classifier -> plots, benchmark.
+Each module imports only the ones before it; `files` is the small tool they share.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@contextmanager
+def _standard_error_closed() -> Iterator[None]:
+    """TensorFlow's C++ start-up notes ignore TF_CPP_MIN_LOG_LEVEL (its issue 100442): drop what they write.
+
+    Python's own errors are exceptions, and still arrive.
+    """
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+with _standard_error_closed():
+    import tensorflow
+
+    tensorflow.config.list_physical_devices()  # looks for a GPU now, and complains now

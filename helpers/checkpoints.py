@@ -1,0 +1,100 @@
+"""Keeping networks on disk: a trained one as a folder that anyone can load, a running training as one file.
+
+A folder holds `config.json` (network, schedule, training recipe), `unet.weights.h5` and `history.csv`.
+Loading builds the network from the numbers in the JSON and fills in weights: no code is ever read from
+a file, so a stranger's folder can't run any.
+"""
+
+import csv
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from helpers.diffusion import SCHEDULES, Schedule
+from helpers.files import ASSETS, sha256_of_file, write_aside
+from helpers.unet import UNetConfig, build_unet
+
+SHIPPED = ASSETS / "unet-velocity"  # the better of the two on held-out images: see the README's table
+
+
+def save_unet(folder: str | Path, unet: keras.Model, schedule: Schedule, recipe: dict, history: list[dict]) -> None:
+    """Write a trained network as a folder, each file aside and renamed. `recipe` is kept for the record."""
+    folder = Path(folder)
+    with write_aside(folder / "unet.weights.h5") as temporary:
+        unet.save_weights(temporary)
+    write_history(folder / "history.csv", history)
+    config = {
+        "unet": dataclasses.asdict(unet.unet_config),
+        "schedule": {"name": schedule.name, "steps": schedule.steps},
+        "training": recipe,
+        "weights_sha256": sha256_of_file(folder / "unet.weights.h5"),
+    }
+    with write_aside(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load_unet(folder: str | Path = SHIPPED) -> tuple[keras.Model, Schedule]:
+    """(unet, schedule) from a folder that `save_unet` wrote; by default the network that the course ships.
+
+    Raises `ValueError`, in one sentence, if a file is missing or damaged, or if they don't belong together.
+    """
+    folder = Path(folder)
+    weights = folder / "unet.weights.h5"
+    for file in (folder / "config.json", weights):
+        if not file.is_file():
+            raise ValueError(f"{folder} is not a trained network: {file.name} is missing.")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        schedule = SCHEDULES[config["schedule"]["name"]](config["schedule"]["steps"])
+        unet_config = UNetConfig(**config["unet"])
+        recorded = config["weights_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'config.json'} is damaged: {error!r}.") from error
+    if sha256_of_file(weights) != recorded:
+        raise ValueError(f"{weights} is damaged or belongs to another config.json: its SHA-256 isn't the recorded one.")
+    unet = build_unet(unet_config)
+    try:
+        unet.load_weights(weights)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{weights} doesn't fit the network that config.json describes.") from error
+    return unet, schedule
+
+
+def write_history(path: Path, history: list[dict]) -> None:
+    """One CSV line for each row of the loss history."""
+    with write_aside(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(history[0]) if history else ["step"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def read_history(path: str | Path) -> dict[str, np.ndarray]:
+    """The columns of a `history.csv` by name, each `(rows,)` float64."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else [])}
+
+
+def save_checkpoint(path: Path, arrays: dict[str, list[np.ndarray]], state: dict) -> None:
+    """All that a training needs to go on: named lists of arrays, and a JSON-able `state`, as one `.npz`."""
+    named = {f"{name}/{i}": array for name, values in arrays.items() for i, array in enumerate(values)}
+    with write_aside(path) as temporary:
+        np.savez(temporary, state=json.dumps(state), **named)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:
+    """What `save_checkpoint` wrote. Raises `ValueError` if the file is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = json.loads(str(file["state"]))
+            arrays: dict[str, list[np.ndarray]] = {}
+            for key in file.files:
+                if key != "state":
+                    arrays.setdefault(key.rsplit("/", 1)[0], []).append(file[key])
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} can't be resumed from ({error}); start anew without --resume.") from error
+    return arrays, state

@@ -1,0 +1,341 @@
+"""Algorithm 1: learning to predict the noise, on one CPU, several GPUs or several machines.
+
+    python -m helpers.training --out runs/mine            # the shipped recipe, from scratch
+    python -m helpers.training --out runs/mine --resume   # go on after Ctrl-C
+    python -m helpers.training --held-out runs/mine       # MSE on images that no training saw
+
+Derived in notebook 04.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from helpers.checkpoints import SHIPPED, load_checkpoint, load_unet, save_checkpoint, save_unet, write_history
+from helpers.data import held_out_split, load_mnist, make_dataset, to_model_range, training_split
+from helpers.diffusion import SCHEDULES, Schedule, add_noise, keyed_noise, velocity
+from helpers.unet import UNetConfig, build_unet, predict_noise
+
+__all__ = ["TrainingConfig", "held_out_mse", "load_unet", "make_strategy", "save_unet", "train", "train_step", "training_loss"]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The recipe of one training. The defaults are those of the shipped weights."""
+
+    steps: int = 5_500  # updates: 13 epochs, half an hour on 2 cores
+    batch_size: int = 128  # images an update, over all devices together
+    learning_rate: float = 3e-3  # the peak; Adam's steps at this size stay stable thanks to clipping
+    warmup_steps: int = 200  # updates until the peak: Adam's averages are unreliable at first
+    weight_decay: float = 0.01  # AdamW's; hardly matters with 55,000 images, kept for longer runs
+    gradient_clip: float = 1.0  # largest norm of the gradient of all weights together
+    label_dropout: float = 0.1  # share of the samples that see label -1: guidance needs both networks
+    ema_decay: float = 0.998  # averages the weights over about the last 500 updates
+    schedule: str = "cosine"  # leaves no signal at the last step, unlike the unscaled linear one
+    diffusion_steps: int = 100  # T
+    precision: str = "float32"  # or "mixed_bfloat16", on hardware that is faster with it
+    seed: int = 0  # fixes the weights' start, the order of the images, every t, noise and dropped label
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "diffusion_steps"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {getattr(self, name)!r}.")
+        for name in ("learning_rate", "gradient_clip"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name} must be a positive number, not {getattr(self, name)!r}.")
+        for name in ("label_dropout", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)!r}.")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {sorted(SCHEDULES)}, not {self.schedule!r}.")
+        if self.warmup_steps < 0 or self.weight_decay < 0 or self.seed < 0:
+            raise ValueError("warmup_steps, weight_decay and seed must not be negative.")
+
+
+def training_loss(
+    unet: keras.Model, schedule: Schedule, config: TrainingConfig, numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor
+) -> tf.Tensor:
+    """Algorithm 1, lines 2 to 5: the mean squared error on one batch of `x_0` `(batch, 28, 28, 1)` in [-1, 1].
+
+    All randomness follows from (config.seed, numbers), so a sample meets the same t, noise and label
+    dropout on whichever device, and after whichever pause, it is computed. Derived in notebook 04.
+    """
+    uniform = keyed_noise(config.seed, numbers, (2,), step=1, draw=tf.random.stateless_uniform)  # (batch, 2)
+    t = tf.cast(uniform[:, 0] * schedule.steps, tf.int32)  # (batch,), each of 0..steps-1 equally likely
+    noise = keyed_noise(config.seed, numbers, tuple(x_0.shape[1:]))  # (batch, 28, 28, 1)
+    # Each sample on its own forgets its label, so that every batch trains both networks that guidance needs.
+    labels = tf.where(uniform[:, 1] < config.label_dropout, -1, labels)
+    x_t = add_noise(schedule, x_0, t, noise)
+    target = noise if unet.unet_config.predicts == "noise" else velocity(schedule, x_0, t, noise)
+    return tf.reduce_mean(tf.square(unet([x_t, t, labels]) - target))
+
+
+def train_step(
+    unet: keras.Model, optimizer: keras.optimizers.Optimizer, clip_norm: float, loss_function: Callable[[], tf.Tensor]
+) -> tf.Tensor:
+    """One update from this device's share of the batch; returns the loss of its share."""
+    with tf.GradientTape() as tape:
+        loss = loss_function()
+    replica = tf.distribute.get_replica_context()
+    gradients = tape.gradient(loss, unet.trainable_variables)
+    # The gradient of the whole batch is clipped, not each device's: so the mean comes first. The optimizer
+    # then adds up what the devices hand it, which the division undoes.
+    gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+    gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+    optimizer.apply([gradient / replica.num_replicas_in_sync for gradient in gradients], unet.trainable_variables)
+    return loss
+
+
+def update_average(average: keras.Model, unet: keras.Model, step: tf.Tensor, max_decay: float) -> None:
+    """Move the EMA weights towards the network's; young averages forget faster, or they'd remember the start."""
+    step = tf.cast(step, tf.float32)
+    decay = tf.minimum(max_decay, (1 + step) / (10 + step))
+    for slow, fast in zip(average.weights, unet.weights, strict=True):
+        slow.assign(decay * slow + (1 - decay) * fast)
+
+
+def batches(
+    images: np.ndarray, labels: np.ndarray, config: TrainingConfig, first_step: int, context: tf.distribute.InputContext
+) -> tf.data.Dataset:
+    """This worker's (sample numbers, x_0, labels), one device's share of a global batch after the other.
+
+    Sample numbers run on through the whole training: step s is made of s * batch_size and those after it.
+    """
+    share = config.batch_size // context.num_replicas_in_sync
+    local = context.num_replicas_in_sync // context.num_input_pipelines
+
+    def numbers_of(piece: tf.Tensor) -> tf.Tensor:
+        step, device = first_step + piece // local, context.input_pipeline_id * local + piece % local
+        return step * config.batch_size + device * share + tf.range(share, dtype=tf.int64)  # (share,)
+
+    numbers = tf.data.Dataset.range((config.steps - first_step) * local).map(numbers_of)
+    pictures = make_dataset(images, labels, share, config.seed, numbers)
+    return tf.data.Dataset.zip(numbers, pictures).map(lambda numbers, pair: (numbers, *pair))
+
+
+class Trainer:
+    """The state of one training: the network, its average, the optimizer, the step and the history."""
+
+    def __init__(self, unet_config: UNetConfig, config: TrainingConfig, strategy: tf.distribute.Strategy) -> None:
+        if config.batch_size % strategy.num_replicas_in_sync:
+            raise ValueError(
+                f"batch_size must be divisible by the number of devices ({strategy.num_replicas_in_sync}), "
+                f"not {config.batch_size}."
+            )
+        self.config, self.strategy = config, strategy
+        self.schedule = SCHEDULES[config.schedule](config.diffusion_steps)
+        with strategy.scope():
+            keras.utils.set_random_seed(config.seed)  # the start of the weights
+            self.unet = build_unet(unet_config, config.precision)
+            self.average = build_unet(unet_config)
+            self.average.set_weights(self.unet.get_weights())
+            rate = keras.optimizers.schedules.CosineDecay(
+                0.0 if config.warmup_steps else config.learning_rate,
+                max(1, config.steps - config.warmup_steps),
+                warmup_target=config.learning_rate if config.warmup_steps else None,
+                warmup_steps=config.warmup_steps,
+            )
+            self.optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+            self.optimizer.build(self.unet.trainable_variables)
+        self.step, self.seconds, self.history = 0, 0.0, []
+        # Only one of several workers writes files.
+        resolver = strategy.cluster_resolver
+        self.is_chief = resolver is None or resolver.task_type in (None, "", "chief") or resolver.task_id == 0
+
+    @tf.function
+    def distributed_step(self, numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """One update on all devices; returns the loss of the whole batch."""
+
+        def on_one_device(numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+            def loss() -> tf.Tensor:
+                return training_loss(self.unet, self.schedule, self.config, numbers, x_0, labels)
+
+            return train_step(self.unet, self.optimizer, self.config.gradient_clip, loss)
+
+        losses = self.strategy.run(on_one_device, args=(numbers, x_0, labels))
+        update_average(self.average, self.unet, self.optimizer.iterations, self.config.ema_decay)
+        return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
+
+    def _parts(self) -> dict[str, list[keras.Variable]]:
+        return {"unet": self.unet.weights, "average": self.average.weights, "optimizer": self.optimizer.variables}
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint, from which `restore` goes on, and the network as it is now, which can be used."""
+        if not self.is_chief:
+            return
+        arrays = {name: [keras.ops.convert_to_numpy(v) for v in variables] for name, variables in self._parts().items()}
+        state = {"step": self.step, "seconds": self.seconds, "history": self.history, "recipe": self.recipe()}
+        save_checkpoint(folder / "checkpoint.npz", arrays, state)
+        save_unet(folder, self.average, self.schedule, self.recipe()["training"], self.history)
+
+    def restore(self, folder: Path) -> None:
+        """Go on where `save` stopped. Raises `ValueError` for a damaged checkpoint or another recipe."""
+        path = folder / "checkpoint.npz"
+        arrays, state = load_checkpoint(path)
+        if state["recipe"] != self.recipe():
+            raise ValueError(f"{path} belongs to another recipe: {state['recipe']}, not {self.recipe()}.")
+        for name, variables in self._parts().items():
+            for variable, value in zip(variables, arrays[name], strict=True):
+                variable.assign(value)
+        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+
+    def recipe(self) -> dict:
+        """Network and training settings; two trainings with the same recipe and data take the same course."""
+        unet = {**dataclasses.asdict(self.unet.unet_config), "widths": list(self.unet.unet_config.widths)}
+        return {"unet": unet, "training": dataclasses.asdict(self.config)}
+
+
+def train(
+    unet_config: UNetConfig,
+    config: TrainingConfig,
+    images: np.ndarray,
+    labels: np.ndarray,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    strategy: tf.distribute.Strategy | None = None,
+    history_every: int = 50,
+    save_every_seconds: float = 180.0,
+    progress: bool = True,
+) -> tuple[keras.Model, Schedule, list[dict]]:
+    """Train on uint8 `images` `(n, 28, 28)` and `labels` `(n,)`; returns (EMA network, schedule, history).
+
+    `out` is the folder for checkpoints and the result; without it nothing is written. Ctrl-C saves, then
+    raises `KeyboardInterrupt`; `resume=True` goes on to the losses that the run would have had. The history
+    has a row for every `history_every` steps: step, mean loss of those steps, seconds of training.
+    Raises `FloatingPointError` if the loss is no longer a number; the last checkpoint is kept.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    trainer = Trainer(unet_config, config, strategy)
+    out = None if out is None else Path(out)
+    if resume:
+        trainer.restore(out)
+    data = strategy.distribute_datasets_from_function(
+        lambda context: batches(images, labels, config, trainer.step, context)
+    )
+    bar = tqdm(total=config.steps, initial=trainer.step, unit="step", disable=not (progress and trainer.is_chief), mininterval=1)
+    try:
+        with bar:
+            _run(trainer, data, bar, out, history_every, save_every_seconds)
+    except KeyboardInterrupt:
+        if out is not None:
+            trainer.save(out)
+        raise
+    if out is not None:
+        trainer.save(out)
+    return trainer.average, trainer.schedule, trainer.history
+
+
+def _run(trainer: Trainer, data: tf.data.Dataset, bar: tqdm, out: Path | None, history_every: int, save_every: float) -> None:
+    started, last_save = time.monotonic() - trainer.seconds, time.monotonic()
+    recent: list[float] = []
+    for batch in data:
+        loss = float(trainer.distributed_step(*batch))
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the loss at step {trainer.step} is {loss}; try a lower learning_rate.")
+        recent.append(loss)
+        trainer.step, trainer.seconds = trainer.step + 1, time.monotonic() - started
+        bar.update()
+        if trainer.step % history_every == 0 or trainer.step == trainer.config.steps:
+            row = {"step": trainer.step, "loss": round(float(np.mean(recent)), 6), "seconds": round(trainer.seconds, 1)}
+            trainer.history.append(row)
+            recent.clear()
+            rate = trainer.config.batch_size * trainer.step / trainer.seconds
+            bar.set_postfix_str(f"loss {row['loss']:.4f}, {rate:.0f} images/s")
+            # Only between two rows: a resumed run then averages the same losses as an uninterrupted one.
+            if out is not None and time.monotonic() - last_save > save_every:
+                trainer.save(out)
+                last_save = time.monotonic()
+
+
+def held_out_mse(
+    unet: keras.Model, schedule: Schedule, images: np.ndarray, labels: np.ndarray, *, per_image: int = 20, seed: int = 0
+) -> np.ndarray:
+    """MSE on the noise for each t, `(steps,)` float64, over images `(n, 28, 28)` uint8; predicting zero scores 1.
+
+    Every image is asked at `per_image` different t, spread so that each t sees equally many images.
+    """
+    network = tf.function(lambda x_t, t, y: predict_noise(unet, schedule, x_t, t, y), reduce_retracing=True)
+    total, count, batch_size = np.zeros(schedule.steps), np.zeros(schedule.steps), 250
+    for first in range(0, len(images), batch_size):
+        x_0 = to_model_range(images[first : first + batch_size])
+        y = tf.constant(labels[first : first + batch_size], tf.int32)
+        numbers = np.arange(first, first + len(x_0))
+        for round_ in range(per_image):
+            t = ((numbers + round_ * schedule.steps // per_image) % schedule.steps).astype(np.int32)
+            noise = keyed_noise(seed, numbers, tuple(x_0.shape[1:]), step=round_)
+            error = noise - network(add_noise(schedule, x_0, t, noise), t, y)
+            np.add.at(total, t, tf.reduce_mean(tf.square(error), axis=(1, 2, 3)).numpy())
+            np.add.at(count, t, 1)
+    return total / count
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """"none": one device; "mirrored": all local GPUs; "multiworker": all machines that TF_CONFIG names."""
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    if name == "multiworker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name != "none":
+        raise ValueError(f"distribute must be 'none', 'mirrored' or 'multiworker', not {name!r}.")
+    return tf.distribute.get_strategy()
+
+
+def _print_held_out(folder: Path) -> None:
+    unet, schedule = load_unet(folder)
+    images, labels = held_out_split(load_mnist())
+    mse = held_out_mse(unet, schedule, images, labels)
+    for t in range(0, schedule.steps, 10):
+        print(f"t = {t:2d}..{t + 9:2d}  noise MSE {mse[t : t + 10].mean():.4f}")
+    as_velocity = float(np.mean(mse / schedule.alpha_bars))
+    print(f"all t         noise MSE {mse.mean():.4f} (predicting zero: 1.0), the same errors as velocity {as_velocity:.4f}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    recipe = TrainingConfig()
+    parser = argparse.ArgumentParser(prog="python -m helpers.training", description="Train the U-Net on MNIST.")
+    parser.add_argument("--out", type=Path, help="folder for checkpoints and the trained network")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--steps", type=int, default=recipe.steps, help="updates (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
+    parser.add_argument("--predicts", choices=["noise", "velocity"], default=UNetConfig().predicts)
+    parser.add_argument("--map-only", action="store_true", help="ablation: the digit enters as a map only")
+    parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default=recipe.precision)
+    parser.add_argument("--distribute", choices=["none", "mirrored", "multiworker"], default="none")
+    parser.add_argument("--held-out", type=Path, metavar="FOLDER", help="only print a trained network's held-out MSE")
+    args = parser.parse_args(arguments)
+    try:
+        if args.held_out:
+            _print_held_out(args.held_out)
+            return 0
+        if args.out is None:
+            raise ValueError("--out is needed: the folder for checkpoints and the trained network.")
+        if not args.resume and (args.out / "checkpoint.npz").exists():
+            raise ValueError(f"{args.out} holds a training already: add --resume, or choose another folder.")
+        strategy = make_strategy(args.distribute)  # before anything else touches a device
+        config = TrainingConfig(steps=args.steps, precision=args.precision, seed=args.seed)
+        unet_config = UNetConfig(predicts=args.predicts, class_in_embedding=not args.map_only)
+        images, labels = training_split(load_mnist())
+        train(unet_config, config, images, labels, args.out, resume=args.resume, strategy=strategy)
+        print(f"Done: {args.out} holds the trained network.")
+    except KeyboardInterrupt:
+        print(f"\nStopped and saved. To go on, run the same command with --resume (checkpoint in {args.out}).")
+        return 130
+    except (ValueError, RuntimeError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The network: a small U-Net that looks at a noisy image, the time and the digit, and predicts the noise.
+
+Derived in notebook 03, where one residual block is followed shape by shape.
+"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from helpers.diffusion import Schedule, from_velocity
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Everything that fixes the network's shape. The defaults are the shipped recipe."""
+
+    image_size: int = 28  # pixels per side; halved twice, so it must be divisible by 4
+    channels: int = 1  # grey images
+    num_classes: int = 10  # digits; label -1 means "no digit given"
+    widths: tuple[int, ...] = (16, 48, 96)  # feature maps at 28x28, 14x14, 7x7: most where pixels are few
+    embedding_width: int = 128  # numbers that carry (t, digit) into every block
+    heads: int = 4  # of the self-attention at the last level
+    class_in_embedding: bool = True  # the digit also enters through the embedding, not only as a map
+    predicts: str = "velocity"  # what the output is: "noise" or "velocity"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        limits = {"image_size": 64, "channels": 3, "num_classes": 1000, "embedding_width": 1024, "heads": 16}
+        for name, largest in limits.items():
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= largest:
+                raise ValueError(f"{name} must be a whole number in 1..{largest}, not {value!r}.")
+        if not 2 <= len(self.widths) <= 4 or not all(type(w) is int and 1 <= w <= 512 for w in self.widths):
+            raise ValueError(f"widths must be 2 to 4 whole numbers in 1..512, not {self.widths}.")
+        if self.image_size % 2 ** (len(self.widths) - 1):
+            raise ValueError(f"image_size must be divisible by {2 ** (len(self.widths) - 1)}, not {self.image_size}.")
+        if self.embedding_width % 2:
+            raise ValueError(f"embedding_width must be even, not {self.embedding_width}.")
+        if self.widths[-1] % self.heads:
+            raise ValueError(f"heads must divide the last of widths ({self.widths[-1]}), not {self.heads}.")
+        if self.predicts not in ("noise", "velocity"):
+            raise ValueError(f"predicts must be 'noise' or 'velocity', not {self.predicts!r}.")
+
+
+def sinusoidal_embedding(t: keras.KerasTensor, width: int) -> keras.KerasTensor:
+    """t `(batch,)` -> `(batch, width)` float32 in [-1, 1]: sines and cosines of t at falling frequencies.
+
+    Vaswani et al. 2017, section 3.5. The first pairs tell neighbouring steps apart, the last ones early
+    from late. Derived in notebook 03.
+    """
+    # Wavelengths from 2 pi to 2 pi * 1000 steps: 100 steps never run once around the longest.
+    frequencies = np.exp(-np.log(1000.0) * np.arange(width // 2) / (width // 2)).astype("float32")  # (width / 2,)
+    angles = ops.cast(t, "float32")[:, None] * frequencies[None, :]  # (batch,) -> (batch, width / 2)
+    return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)  # (batch, width)
+
+
+def class_map(labels: keras.KerasTensor, num_classes: int, size: int) -> keras.KerasTensor:
+    """Labels `(batch,)` int -> one-hot feature maps `(batch, size, size, num_classes)` float32.
+
+    The map of the asked digit is all ones, the others all zeros; for label -1 every map is zero.
+    """
+    one_hot = ops.one_hot(labels, num_classes)  # (batch, num_classes)
+    return ops.tile(one_hot[:, None, None, :], (1, size, size, 1))  # (batch, size, size, num_classes)
+
+
+def residual_block(x: keras.KerasTensor, embedding: keras.KerasTensor, width: int) -> keras.KerasTensor:
+    """`(batch, h, w, any)` -> `(batch, h, w, width)`: two convolutions whose result is added to the input.
+
+    The embedding of (t, digit) scales and shifts the features between the two (Dhariwal & Nichol 2021,
+    section 4.3). The last convolution starts at zero, so that an untrained block passes its input on.
+    """
+    h = layers.Activation("silu")(layers.RMSNormalization()(x))
+    h = layers.Conv2D(width, 3, padding="same")(h)  # (batch, h, w, width)
+    scale_and_shift = layers.Dense(2 * width, kernel_initializer="zeros")(embedding)  # (batch, 2 width)
+    scale_and_shift = layers.Reshape((1, 1, 2 * width))(scale_and_shift)
+    # Normalised per pixel over its channels: batch statistics would mix digits with "no digit given".
+    h = layers.RMSNormalization()(h) * (1 + scale_and_shift[..., :width]) + scale_and_shift[..., width:]
+    h = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros")(layers.Activation("silu")(h))
+    if x.shape[-1] != width:
+        x = layers.Conv2D(width, 1)(x)  # (batch, h, w, width): shapes must agree to be added
+    return x + h
+
+
+def self_attention(x: keras.KerasTensor, heads: int) -> keras.KerasTensor:
+    """`(batch, h, w, width)` -> same: every pixel looks at every other one (Vaswani et al. 2017).
+
+    Only for the smallest maps: h * w = 49 pixels make 49 x 49 weights per head.
+    """
+    height, width, features = x.shape[1:]
+    pixels = layers.Reshape((height * width, features))(layers.RMSNormalization()(x))  # (batch, h * w, features)
+    attention = layers.MultiHeadAttention(heads, features // heads)(pixels, pixels)
+    attention = layers.Reshape((height, width, features))(attention)  # (batch, h, w, features)
+    return x + attention  # added to x itself, not to its normalised copy
+
+
+def build_unet(config: UNetConfig, precision: str = "float32") -> keras.Model:
+    """The U-Net as a Keras model: `unet([x_t, t, labels])` -> noise or velocity, as `config.predicts` says.
+
+    x_t and the result: `(batch, 28, 28, 1)` float32; t `(batch,)` int32 in 0..steps-1; labels `(batch,)`
+    int32 in 0..9, or -1 for "no digit given". Untrained it predicts zero. The model carries its
+    `unet_config`. `precision` "mixed_bfloat16" computes in 16 bits where the CPU or GPU is faster so; the
+    weights stay float32. Drawn and counted in notebook 03.
+    """
+    if precision not in ("float32", "mixed_bfloat16"):
+        raise ValueError(f"precision must be 'float32' or 'mixed_bfloat16', not {precision!r}.")
+    policy_before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        size = config.image_size
+        x_t = keras.Input((size, size, config.channels), dtype="float32", name="x_t")
+        t = keras.Input((), dtype="int32", name="t")
+        labels = keras.Input((), dtype="int32", name="labels")
+        unet = keras.Model([x_t, t, labels], _network(config, x_t, t, labels), name="unet")
+    finally:
+        keras.config.set_dtype_policy(policy_before)
+    unet.unet_config = config
+    return unet
+
+
+def _embed(config: UNetConfig, t: keras.KerasTensor, labels: keras.KerasTensor) -> keras.KerasTensor:
+    """What every block is told: (t, digit) `(batch,)` -> `(batch, embedding_width)`."""
+    embedding = layers.Dense(config.embedding_width)(sinusoidal_embedding(t, config.embedding_width))
+    if config.class_in_embedding:
+        # No bias: label -1 adds exactly nothing, just as its map is all zeros.
+        digit = layers.Dense(config.embedding_width, use_bias=False)(ops.one_hot(labels, config.num_classes))
+        embedding = embedding + digit
+    embedding = layers.Dense(config.embedding_width)(layers.Activation("silu")(embedding))
+    return layers.Activation("silu")(embedding)  # (batch, embedding_width)
+
+
+def _network(config: UNetConfig, x_t: keras.KerasTensor, t: keras.KerasTensor, labels: keras.KerasTensor) -> keras.KerasTensor:
+    embedding = _embed(config, t, labels)
+    x = layers.Concatenate()([x_t, class_map(labels, config.num_classes, config.image_size)])  # (batch, 28, 28, 1 + 10)
+    x = layers.Conv2D(config.widths[0], 3, padding="same")(x)  # (batch, 28, 28, widths[0])
+
+    skips = []
+    for width in config.widths[:-1]:
+        x = residual_block(x, embedding, width)
+        skips.append(x)
+        x = layers.Conv2D(width, 3, strides=2, padding="same")(x)  # half the height and width
+
+    x = residual_block(x, embedding, config.widths[-1])  # (batch, 7, 7, widths[-1])
+    x = self_attention(x, config.heads)
+    x = residual_block(x, embedding, config.widths[-1])
+
+    for width, skip in zip(reversed(config.widths[:-1]), reversed(skips), strict=True):
+        x = layers.Conv2D(width, 1)(x)  # narrower before it gets larger: a quarter of the work
+        x = layers.UpSampling2D()(x)  # twice the height and width
+        x = layers.Concatenate()([x, skip])  # (batch, h, w, 2 width): what the way down had seen here
+        x = residual_block(x, embedding, width)
+
+    x = layers.Activation("silu")(layers.RMSNormalization()(x))
+    # float32 whatever the layers compute in: the loss and the sampler need the precision.
+    return layers.Conv2D(config.channels, 3, padding="same", kernel_initializer="zeros", dtype="float32", name=config.predicts)(x)
+
+
+def predict_noise(unet: keras.Model, schedule: Schedule, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The network's opinion of the noise in x_t, whichever of noise or velocity it was trained on.
+
+    x_t and the result `(batch, 28, 28, 1)` float32; t and labels `(batch,)` int32, label -1 = no digit given.
+    """
+    output = unet([x_t, t, labels])
+    if unet.unet_config.predicts == "noise":
+        return output
+    _, noise = from_velocity(schedule, x_t, t, output)
+    return noise
