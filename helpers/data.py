@@ -78,7 +78,9 @@ def _check(arrays: dict[str, np.ndarray], source: str, remedy: str) -> None:
     for name, digest in DIGESTS.items():
         found = hashlib.sha256(np.ascontiguousarray(arrays[name]).tobytes()).hexdigest()
         if found != digest:
-            raise DataError(f"{source} is not MNIST: array {name} has SHA-256 {found[:12]}..., not {digest[:12]}...; {remedy}.")
+            raise DataError(
+                f"{source} is not MNIST: array {name} has SHA-256 {found[:12]}..., not {digest[:12]}...; {remedy}."
+            )
 
 
 def training_split(mnist: Mnist) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +114,9 @@ def to_pixels(images: np.ndarray | tf.Tensor) -> np.ndarray:
         raise ValueError(f"images must be (batch, height, width, 1) float, not {images.shape} {images.dtype}.")
     if np.isnan(images).any():
         raise ValueError("images must be numbers in [-1, 1], but some are NaN.")
-    return np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)[..., 0]  # (batch, 28, 28, 1) -> (batch, 28, 28)
+    return np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)[
+        ..., 0
+    ]  # (batch, 28, 28, 1) -> (batch, 28, 28)
 
 
 def shuffled_index(numbers: tf.Tensor, count: int, seed: int) -> tf.Tensor:

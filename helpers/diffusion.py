@@ -82,7 +82,9 @@ def linear_schedule(steps: int = 100, first: float | None = None, last: float | 
     first = 1e-4 * 1000 / steps if first is None else first
     last = 0.02 * 1000 / steps if last is None else last
     if not 0 < first <= last < 1:
-        raise ValueError(f"first and last must satisfy 0 < first <= last < 1, not {first:g} and {last:g} ({steps} steps).")
+        raise ValueError(
+            f"first and last must satisfy 0 < first <= last < 1, not {first:g} and {last:g} ({steps} steps)."
+        )
     return Schedule(np.linspace(first, last, steps), "linear")
 
 

@@ -9,9 +9,12 @@ Derived in notebook 04.
 
 import argparse
 import dataclasses
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +23,21 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from helpers.checkpoints import SHIPPED, load_checkpoint, load_unet, save_checkpoint, save_unet, write_history
+from helpers.checkpoints import load_checkpoint, load_unet, save_checkpoint, save_unet
 from helpers.data import held_out_split, load_mnist, make_dataset, to_model_range, training_split
 from helpers.diffusion import SCHEDULES, Schedule, add_noise, keyed_noise, velocity
 from helpers.unet import UNetConfig, build_unet, predict_noise
 
-__all__ = ["TrainingConfig", "held_out_mse", "load_unet", "make_strategy", "save_unet", "train", "train_step", "training_loss"]
+__all__ = [
+    "TrainingConfig",
+    "held_out_mse",
+    "load_unet",
+    "make_strategy",
+    "save_unet",
+    "train",
+    "train_step",
+    "training_loss",
+]
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,7 @@ class Trainer:
             self.optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
             self.optimizer.build(self.unet.trainable_variables)
         self.step, self.seconds, self.history = 0, 0.0, []
+        self.recent: list[float] = []  # losses since the last row of the history
         # Only one of several workers writes files.
         resolver = strategy.cluster_resolver
         self.is_chief = resolver is None or resolver.task_type in (None, "", "chief") or resolver.task_id == 0
@@ -173,7 +186,8 @@ class Trainer:
         if not self.is_chief:
             return
         arrays = {name: [keras.ops.convert_to_numpy(v) for v in variables] for name, variables in self._parts().items()}
-        state = {"step": self.step, "seconds": self.seconds, "history": self.history, "recipe": self.recipe()}
+        state = {name: getattr(self, name) for name in ("step", "seconds", "history", "recent")}
+        state["recipe"] = self.recipe()
         save_checkpoint(folder / "checkpoint.npz", arrays, state)
         save_unet(folder, self.average, self.schedule, self.recipe()["training"], self.history)
 
@@ -186,7 +200,8 @@ class Trainer:
         for name, variables in self._parts().items():
             for variable, value in zip(variables, arrays[name], strict=True):
                 variable.assign(value)
-        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        for name in ("step", "seconds", "history", "recent"):
+            setattr(self, name, state[name])
 
     def recipe(self) -> dict:
         """Network and training settings; two trainings with the same recipe and data take the same course."""
@@ -222,39 +237,74 @@ def train(
     data = strategy.distribute_datasets_from_function(
         lambda context: batches(images, labels, config, trainer.step, context)
     )
-    bar = tqdm(total=config.steps, initial=trainer.step, unit="step", disable=not (progress and trainer.is_chief), mininterval=1)
-    try:
-        with bar:
-            _run(trainer, data, bar, out, history_every, save_every_seconds)
-    except KeyboardInterrupt:
-        if out is not None:
-            trainer.save(out)
-        raise
+    bar = tqdm(
+        total=config.steps,
+        initial=trainer.step,
+        unit="step",
+        disable=not (progress and trainer.is_chief),
+        mininterval=1,
+    )
+    with bar, _interrupts_noted() as interrupted:
+        _run(trainer, data, bar, interrupted, out, history_every, save_every_seconds)
     if out is not None:
         trainer.save(out)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
     return trainer.average, trainer.schedule, trainer.history
 
 
-def _run(trainer: Trainer, data: tf.data.Dataset, bar: tqdm, out: Path | None, history_every: int, save_every: float) -> None:
+@contextmanager
+def _interrupts_noted() -> Iterator[threading.Event]:
+    """Ctrl-C only sets the event, so that no step is left half done; a second one interrupts at once."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
+        yield interrupted
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(
+    trainer: Trainer,
+    data: tf.data.Dataset,
+    bar: tqdm,
+    interrupted: threading.Event,
+    out: Path | None,
+    history_every: int,
+    save_every: float,
+) -> None:
     started, last_save = time.monotonic() - trainer.seconds, time.monotonic()
-    recent: list[float] = []
     for batch in data:
         loss = float(trainer.distributed_step(*batch))
         if not np.isfinite(loss):
             raise FloatingPointError(f"the loss at step {trainer.step} is {loss}; try a lower learning_rate.")
-        recent.append(loss)
+        trainer.recent.append(loss)
         trainer.step, trainer.seconds = trainer.step + 1, time.monotonic() - started
         bar.update()
         if trainer.step % history_every == 0 or trainer.step == trainer.config.steps:
-            row = {"step": trainer.step, "loss": round(float(np.mean(recent)), 6), "seconds": round(trainer.seconds, 1)}
+            row = {
+                "step": trainer.step,
+                "loss": round(float(np.mean(trainer.recent)), 6),
+                "seconds": round(trainer.seconds, 1),
+            }
             trainer.history.append(row)
-            recent.clear()
+            trainer.recent = []
             rate = trainer.config.batch_size * trainer.step / trainer.seconds
             bar.set_postfix_str(f"loss {row['loss']:.4f}, {rate:.0f} images/s")
-            # Only between two rows: a resumed run then averages the same losses as an uninterrupted one.
             if out is not None and time.monotonic() - last_save > save_every:
                 trainer.save(out)
                 last_save = time.monotonic()
+        if interrupted.is_set():
+            return
 
 
 def held_out_mse(
@@ -280,7 +330,7 @@ def held_out_mse(
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """"none": one device; "mirrored": all local GPUs; "multiworker": all machines that TF_CONFIG names."""
+    """ "none": one device; "mirrored": all local GPUs; "multiworker": all machines that TF_CONFIG names."""
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name == "multiworker":
@@ -297,7 +347,9 @@ def _print_held_out(folder: Path) -> None:
     for t in range(0, schedule.steps, 10):
         print(f"t = {t:2d}..{t + 9:2d}  noise MSE {mse[t : t + 10].mean():.4f}")
     as_velocity = float(np.mean(mse / schedule.alpha_bars))
-    print(f"all t         noise MSE {mse.mean():.4f} (predicting zero: 1.0), the same errors as velocity {as_velocity:.4f}")
+    print(
+        f"all t         noise MSE {mse.mean():.4f} (predicting zero: 1.0), the same errors as velocity {as_velocity:.4f}"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

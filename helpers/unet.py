@@ -131,7 +131,9 @@ def _embed(config: UNetConfig, t: keras.KerasTensor, labels: keras.KerasTensor) 
     return layers.Activation("silu")(embedding)  # (batch, embedding_width)
 
 
-def _network(config: UNetConfig, x_t: keras.KerasTensor, t: keras.KerasTensor, labels: keras.KerasTensor) -> keras.KerasTensor:
+def _network(
+    config: UNetConfig, x_t: keras.KerasTensor, t: keras.KerasTensor, labels: keras.KerasTensor
+) -> keras.KerasTensor:
     embedding = _embed(config, t, labels)
     x = layers.Concatenate()([x_t, class_map(labels, config.num_classes, config.image_size)])  # (batch, 28, 28, 1 + 10)
     x = layers.Conv2D(config.widths[0], 3, padding="same")(x)  # (batch, 28, 28, widths[0])
@@ -154,7 +156,9 @@ def _network(config: UNetConfig, x_t: keras.KerasTensor, t: keras.KerasTensor, l
 
     x = layers.Activation("silu")(layers.RMSNormalization()(x))
     # float32 whatever the layers compute in: the loss and the sampler need the precision.
-    return layers.Conv2D(config.channels, 3, padding="same", kernel_initializer="zeros", dtype="float32", name=config.predicts)(x)
+    return layers.Conv2D(
+        config.channels, 3, padding="same", kernel_initializer="zeros", dtype="float32", name=config.predicts
+    )(x)
 
 
 def predict_noise(unet: keras.Model, schedule: Schedule, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

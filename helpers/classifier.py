@@ -1,0 +1,207 @@
+"""Two small digit readers that measure the samples: one to tune by, one to judge by.
+
+    python -m helpers.classifier --train            # both, from scratch, about ten minutes on 2 cores
+    python -m helpers.classifier --sweep            # samplers and guidance scales, measured by the tuning one
+    python -m helpers.classifier --judge            # 10,000 guided and 2,000 unconditional samples, judged
+
+Whatever is chosen by one network would flatter itself in that network's eyes, so "features" makes the
+choices and "judge", of another architecture, gives the verdict. Used from notebook 05 on.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from helpers.checkpoints import SHIPPED, load_unet
+from helpers.data import held_out_split, load_mnist, make_dataset, to_model_range, training_split
+from helpers.files import ASSETS, sha256_of_file, write_aside
+from helpers.sampling import sample
+
+ROLES = ("features", "judge")
+FOLDER = ASSETS / "classifiers"
+
+
+def _features_layers() -> list[layers.Layer]:
+    """Few layers, wide 5x5 windows, strides: 0.18 M parameters."""
+    stack: list[layers.Layer] = []
+    for width, strides in ((24, 1), (48, 2), (96, 2)):
+        stack += [layers.Conv2D(width, 5, strides, padding="same", use_bias=False), layers.BatchNormalization()]
+        stack += [layers.Activation("relu")]
+    return [*stack, layers.GlobalAveragePooling2D(), layers.Dropout(0.2), layers.Dense(10)]
+
+
+def _judge_layers() -> list[layers.Layer]:
+    """More layers, 3x3 windows, pooling, a dense layer that keeps positions: 0.20 M parameters."""
+    stack: list[layers.Layer] = []
+    for width in (16, 16, "pool", 32, 32, "pool", 64, 64):
+        if width == "pool":
+            stack += [layers.MaxPooling2D()]
+        else:
+            stack += [layers.Conv2D(width, 3, padding="same", use_bias=False), layers.BatchNormalization()]
+            stack += [layers.Activation("elu")]
+    return [*stack, layers.AveragePooling2D(), layers.Flatten(), layers.Dropout(0.3), layers.Dense(10)]
+
+
+def build_classifier(role: str) -> keras.Model:
+    """Images `(batch, 28, 28, 1)` in [-1, 1] -> ten logits `(batch, 10)`. `role`: "features" or "judge"."""
+    if role not in ROLES:
+        raise ValueError(f"role must be 'features' or 'judge', not {role!r}.")
+    stack = _features_layers() if role == "features" else _judge_layers()
+    return keras.Sequential([keras.Input((28, 28, 1)), *stack], name=role)
+
+
+def load_classifier(role: str, folder: str | Path = FOLDER) -> keras.Model:
+    """A trained classifier from `assets/`. Raises `ValueError` if its files are missing or damaged."""
+    classifier = build_classifier(role)
+    record, weights = Path(folder) / f"{role}.json", Path(folder) / f"{role}.weights.h5"
+    try:
+        recorded = json.loads(record.read_text())["weights_sha256"]
+        if sha256_of_file(weights) != recorded:
+            raise ValueError("its SHA-256 isn't the recorded one")
+        classifier.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{weights} is missing or damaged ({error}); remake it with `python -m helpers.classifier --train`."
+        ) from error
+    return classifier
+
+
+def read_images(classifier: keras.Model, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
+    """The digit that the classifier reads in each image: `(n, 28, 28, 1)` in [-1, 1] -> `(n,)` int64."""
+    images = np.asarray(images, np.float32)
+    if images.ndim != 4 or images.shape[1:] != (28, 28, 1) or len(images) == 0:
+        raise ValueError(f"images must be (n, 28, 28, 1), n at least 1, not {images.shape}.")
+    if not np.all(np.abs(images) <= 1.001):
+        raise ValueError("images must be numbers in [-1, 1].")
+    network = tf.function(lambda batch: tf.argmax(classifier(batch, training=False), axis=-1), reduce_retracing=True)
+    return np.concatenate([network(images[i : i + batch_size]).numpy() for i in range(0, len(images), batch_size)])
+
+
+def digit_accuracy(classifier: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
+    """The share of images `(n, 28, 28, 1)` in [-1, 1] in which the classifier reads the label, in [0, 1]."""
+    labels = np.asarray(labels)
+    if labels.shape != (len(images),):
+        raise ValueError(f"labels must be ({len(images)},) like the images, not {labels.shape}.")
+    return float(np.mean(read_images(classifier, images) == labels))
+
+
+def train_classifier(
+    role: str, epochs: int = 14, batch_size: int = 128, seed: int = 0, verbose: int = 2
+) -> keras.Model:
+    """Train on the training split, slightly turned, moved and zoomed; the last rate is zero, nothing is selected."""
+    mnist = load_mnist()
+    images, labels = training_split(mnist)
+    keras.utils.set_random_seed(seed)
+    classifier = build_classifier(role)
+    vary = keras.Sequential(
+        [
+            layers.RandomRotation(0.03, fill_mode="constant", fill_value=-1.0),  # +-11 degrees
+            layers.RandomTranslation(0.08, 0.08, fill_mode="constant", fill_value=-1.0),
+            layers.RandomZoom(0.1, 0.1, fill_mode="constant", fill_value=-1.0),
+        ]
+    )
+    steps = epochs * (len(images) // batch_size)
+    numbers = tf.data.Dataset.range(steps * batch_size).batch(batch_size)
+    data = make_dataset(images, labels, batch_size, seed, numbers).map(lambda x, y: (vary(x, training=True), y))
+    rate = keras.optimizers.schedules.CosineDecay(1e-4, steps, warmup_target=4e-3, warmup_steps=steps // 20)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), loss, metrics=["accuracy"])
+    classifier.fit(data.repeat(), epochs=epochs, steps_per_epoch=steps // epochs, verbose=verbose)
+    return classifier
+
+
+def save_classifier(classifier: keras.Model, folder: Path = FOLDER) -> dict:
+    """Write weights and a record of its accuracy on held-out and test images; returns the record."""
+    mnist = load_mnist()
+    held_out_images, held_out_labels = held_out_split(mnist)
+    weights = folder / f"{classifier.name}.weights.h5"
+    with write_aside(weights) as temporary:
+        classifier.save_weights(temporary)
+    record = {
+        "parameters": classifier.count_params(),
+        "held_out_accuracy": digit_accuracy(classifier, to_model_range(held_out_images), held_out_labels),
+        "test_accuracy": digit_accuracy(classifier, to_model_range(mnist.test_images), mnist.test_labels),
+        "weights_sha256": sha256_of_file(weights),
+    }
+    with write_aside(folder / f"{classifier.name}.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def _pixel_spread(images: np.ndarray, labels: np.ndarray) -> float:
+    """How much images of one digit differ: the pixels' standard deviation within a digit, as root mean square."""
+    return float(np.sqrt(np.mean([images[labels == digit].var(axis=0).mean() for digit in range(10)])))
+
+
+def sweep(folder: Path, images: int) -> None:
+    """Accuracy by "features" and spread of each sampler and guidance scale, beside the held-out images' own."""
+    unet, schedule = load_unet(folder)
+    classifier = load_classifier("features")
+    labels = np.arange(images) % 10
+    real_images, real_labels = held_out_split(load_mnist())
+    print(f"held-out images: spread {_pixel_spread(to_model_range(real_images).numpy(), real_labels):.3f}")
+    for method, steps, eta in (("ddim", 20, 0.0), ("ddim", 20, 1.0), ("dpm++", 20, 0.0), ("dpm++", 10, 0.0)):
+        for scale in (1.0, 1.25, 1.5, 2.0, 3.0):
+            drawn = sample(
+                unet, schedule, labels, method=method, steps=steps, eta=eta, guidance_scale=scale, seed=1
+            ).images
+            accuracy, spread = digit_accuracy(classifier, drawn, labels), _pixel_spread(drawn, labels)
+            print(
+                f"{method:5} {steps:3d} steps, eta {eta:g}, guidance {scale:4.2f}: accuracy {accuracy:6.2%}, spread {spread:.3f}",
+                flush=True,
+            )
+
+
+def judge(folder: Path, images: int) -> None:
+    """Digit accuracy of `images` samples at default settings, and the classes of a fifth as many without a label."""
+    unet, schedule = load_unet(folder)
+    classifier = load_classifier("judge")
+    labels = np.arange(images) % 10
+    started = time.monotonic()
+    read = read_images(classifier, sample(unet, schedule, labels).images)
+    print(f"{images} guided samples, default settings: digit accuracy {np.mean(read == labels):.2%}")
+    print("  per digit: " + ", ".join(f"{d}: {np.mean(read[labels == d] == d):.1%}" for d in range(10)))
+    unlabelled = np.full(images // 5, -1)
+    read = read_images(classifier, sample(unet, schedule, unlabelled).images)
+    print(f"{images // 5} unconditional samples, share read as each digit:")
+    print("  " + ", ".join(f"{d}: {np.mean(read == d):.1%}" for d in range(10)))
+    print(f"({time.monotonic() - started:.0f} s)")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.classifier", description="Measure samples with digit CNNs."
+    )
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--train", action="store_true", help="train both classifiers into assets/")
+    action.add_argument("--sweep", action="store_true", help="compare samplers and guidance scales")
+    action.add_argument("--judge", action="store_true", help="judge the default settings")
+    parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained U-Net")
+    parser.add_argument("--images", type=int, help="samples (default: 10000 to judge, 1000 a row of the sweep)")
+    args = parser.parse_args(arguments)
+    try:
+        if args.images is not None and args.images < 10:
+            raise ValueError(f"--images must be at least 10, not {args.images}.")
+        if args.train:
+            for role in ROLES:
+                print(role, save_classifier(train_classifier(role)))
+        elif args.sweep:
+            sweep(args.weights, args.images or 1_000)
+        else:
+            judge(args.weights, args.images or 10_000)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

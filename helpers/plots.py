@@ -1,0 +1,142 @@
+"""The figures that several notebooks share. They draw what they are given: nothing here samples or loads.
+
+Every function returns the matplotlib `Figure`, so that a notebook can add to it.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+STYLE = {
+    "axes.prop_cycle": plt.cycler(color=COLOURS),
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 80,
+    "font.size": 11,
+    "grid.alpha": 0.3,
+    "image.cmap": "gray",
+    "image.interpolation": "nearest",
+    "savefig.dpi": 80,
+}
+STAGES = ["data", "forward\ndiffusion", "U-Net", "training", "guided\nsampling", "evaluation"]
+
+
+def use_course_style() -> None:
+    """Apply the one style sheet of the course to all figures that follow."""
+    plt.rcParams.update(STYLE)
+
+
+def _as_pictures(images: np.ndarray) -> np.ndarray:
+    """`(n, 28, 28, 1)` or `(n, 28, 28)`, any type -> `(n, 28, 28)` float."""
+    images = np.asarray(images, dtype=float)
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    if images.ndim != 3:
+        raise ValueError(f"images must be (n, height, width) or (n, height, width, 1), not {images.shape}.")
+    return images
+
+
+def show_images(
+    images: np.ndarray,
+    titles: Sequence[object] | None = None,
+    columns: int = 10,
+    limits: tuple[float, float] | None = (-1, 1),
+    size: float = 0.95,
+    suptitle: str | None = None,
+) -> Figure:
+    """A grid of images `(n, 28, 28, 1)` or `(n, 28, 28)`; `limits` are the values drawn black and white.
+
+    `limits=None` stretches each image over its own range. `size` is one image's width in inches.
+    """
+    pictures = _as_pictures(images)
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    low, high = limits if limits else (None, None)
+    title_height = 0.25 if titles is not None else 0.0
+    extra = 0.3 if suptitle else 0.0
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(size * columns, (size + title_height) * rows + extra), squeeze=False
+    )
+    for i, axis in enumerate(axes.flat):
+        axis.axis("off")
+        if i < len(pictures):
+            axis.imshow(pictures[i], vmin=low, vmax=high)
+            if titles is not None:
+                axis.set_title(str(titles[i]), fontsize=10)
+    if suptitle:
+        figure.suptitle(suptitle, fontsize=11)
+    return figure
+
+
+def show_filmstrip(
+    frames: np.ndarray,
+    t: Sequence[object],
+    row_titles: Sequence[str] | None = None,
+    size: float = 0.95,
+    limits: tuple[float, float] = (-1, 1),
+) -> Figure:
+    """Time runs to the right, one row an image: frames `(times, n, 28, 28, 1)` under their captions `t`."""
+    frames = np.asarray(frames, dtype=float)
+    if frames.ndim != 5 or len(t) != len(frames):
+        raise ValueError(
+            f"frames must be (times, n, height, width, 1) with one t a time, not {frames.shape} and {len(t)} t."
+        )
+    times, rows = frames.shape[:2]
+    figure, axes = plt.subplots(rows, times, figsize=(size * times, size * rows + 0.25), squeeze=False)
+    for row in range(rows):
+        for column in range(times):
+            axis = axes[row, column]
+            axis.imshow(frames[column, row, ..., 0], vmin=limits[0], vmax=limits[1])
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+            if row == 0:
+                axis.set_title(str(t[column]), fontsize=10)
+        if row_titles is not None:
+            axes[row, 0].set_ylabel(row_titles[row], fontsize=10)
+    return figure
+
+
+def show_curve(
+    x: np.ndarray,
+    curves: dict[str, np.ndarray],
+    x_label: str,
+    y_label: str,
+    *,
+    log_y: bool = False,
+    styles: dict[str, dict] | None = None,
+) -> Figure:
+    """Lines over one x, each with its name in the legend; `styles` hands matplotlib options to single lines."""
+    figure, axis = plt.subplots(figsize=(7, 3.2))
+    for name, values in curves.items():
+        axis.plot(x, values, label=name, **(styles or {}).get(name, {}))
+    axis.set(xlabel=x_label, ylabel=y_label, yscale="log" if log_y else "linear")
+    axis.legend(fontsize=10)
+    return figure
+
+
+def show_pipeline(current: int) -> Figure:
+    """The map of the course: six stages in a row, number `current` (1..6) marked."""
+    if not 1 <= current <= len(STAGES):
+        raise ValueError(f"current must be in 1..{len(STAGES)}, not {current}.")
+    figure, axis = plt.subplots(figsize=(9, 1.1))
+    axis.set(xlim=(-0.55, len(STAGES) - 0.45), ylim=(-0.5, 0.5))
+    axis.axis("off")
+    for i, name in enumerate(STAGES):
+        here = i + 1 == current
+        face, ink = (COLOURS[0], "white") if here else ("#eeeeee", "black")
+        axis.add_patch(
+            FancyBboxPatch((i - 0.36, -0.3), 0.72, 0.6, "round,pad=0.02,rounding_size=0.08", fc=face, ec="none")
+        )
+        axis.text(i, 0, f"{i + 1:02d} {name}", ha="center", va="center", color=ink, fontsize=10)
+        if i:
+            axis.add_patch(
+                FancyArrowPatch((i - 0.62, 0), (i - 0.38, 0), arrowstyle="-|>", mutation_scale=10, color="grey")
+            )
+    return figure

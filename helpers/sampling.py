@@ -1,0 +1,311 @@
+"""Algorithm 2 and its faster relatives: from pure noise to the digit that was asked for.
+
+    python -m helpers.sampling "3141592653" --out digits.png
+
+Derived in notebook 05. Every solver here is a table: four numbers per step that say how much of x_t, of the
+predicted x_0, of the x_0 predicted one step before, and of fresh noise make up the next image. One compiled
+loop serves them all.
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from helpers.checkpoints import SHIPPED, load_unet
+from helpers.data import to_pixels
+from helpers.diffusion import Schedule, keyed_noise, predict_x_0
+from helpers.files import write_aside
+from helpers.unet import predict_noise
+
+BATCH_SIZE = 100  # images a batch: larger ones need more memory and are no faster on a CPU
+
+
+class Trajectory(NamedTuple):
+    """What the sampler saw at the steps that `keep` named, in the order of sampling: t falls."""
+
+    t: np.ndarray  # (kept,) int32
+    x_t: np.ndarray  # (kept, n, 28, 28, 1) float32: the noisy images that the network was shown
+    x_0: np.ndarray  # (kept, n, 28, 28, 1) float32: the clean images it predicted there, clipped
+
+
+class Samples(NamedTuple):
+    """`images` `(n, 28, 28, 1)` float32 in [-1, 1], in the order of the labels; `trajectory` if asked for."""
+
+    images: np.ndarray
+    trajectory: Trajectory | None
+
+
+def sampling_times(schedule: Schedule, steps: int) -> np.ndarray:
+    """The t at which the network is asked, `(steps,)` int32, falling, evenly spaced, from the last step on.
+
+    "Trailing" spacing (Lin et al. 2024, section 3.3): it always starts where training saw the most noise.
+    """
+    return np.rint(np.arange(steps, 0, -1) * schedule.steps / steps).astype(np.int32) - 1
+
+
+def _alpha_bars(schedule: Schedule, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """alpha_bar at each of the times and at the one after it, where "after the last" is the clean image: 1."""
+    here = schedule.alpha_bars[times]  # (steps,)
+    return here, np.append(here[1:], 1.0)  # (steps,)
+
+
+def ancestral_table(schedule: Schedule, times: np.ndarray) -> np.ndarray:
+    """Ho et al. 2020, Algorithm 2 with the posterior's mean and variance (eqs. 6, 7): `(steps, 4)` float64.
+
+    Between times that are not neighbours, beta is that of the jump from one to the other.
+    """
+    alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
+    beta = 1 - alpha_bar / alpha_bar_next
+    from_x_t = np.sqrt(1 - beta) * (1 - alpha_bar_next) / (1 - alpha_bar)
+    from_x_0 = np.sqrt(alpha_bar_next) * beta / (1 - alpha_bar)
+    sigma = np.sqrt(beta * (1 - alpha_bar_next) / (1 - alpha_bar))
+    return np.stack([from_x_t, from_x_0, np.zeros_like(beta), sigma], axis=-1)  # (steps, 4)
+
+
+def ddim_table(schedule: Schedule, times: np.ndarray, eta: float) -> np.ndarray:
+    """Song et al. 2021 (DDIM), eq. 12 with sigma from eq. 16: `(steps, 4)` float64. eta 0: no fresh noise.
+
+    Their noise prediction is written as (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), so that it follows
+    the clipped x_0.
+    """
+    alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
+    sigma = eta * np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_next))
+    # eta = 1 at the last step is 1 - 1 - 0: rounding may put it a hair below zero.
+    of_noise = np.sqrt(np.maximum(1 - alpha_bar_next - sigma**2, 0))
+    from_x_t = of_noise / np.sqrt(1 - alpha_bar)
+    from_x_0 = np.sqrt(alpha_bar_next) - from_x_t * np.sqrt(alpha_bar)
+    return np.stack([from_x_t, from_x_0, np.zeros_like(sigma), sigma], axis=-1)  # (steps, 4)
+
+
+def dpm_solver_table(schedule: Schedule, times: np.ndarray) -> np.ndarray:
+    """Lu et al. 2022 (DPM-Solver++), Algorithm 2 ("2M"): `(steps, 4)` float64, second order, no fresh noise.
+
+    The first step has no earlier prediction, and the last one ends at zero noise, where the formula's step
+    in log(signal / noise) is infinite: both are first-order.
+    """
+    alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
+    half_logsnr = schedule.logsnr[times] / 2  # their lambda
+    h = np.append(np.diff(half_logsnr), np.inf)  # (steps,)
+    of_prediction = np.sqrt(alpha_bar_next) * -np.expm1(-h)
+    half_slope = np.zeros(len(times))  # 1 / (2 r) with r = h_before / h
+    half_slope[1:-1] = h[1:-1] / (2 * h[:-2])
+    from_x_t = np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar))
+    columns = [from_x_t, of_prediction * (1 + half_slope), -of_prediction * half_slope, np.zeros(len(times))]
+    return np.stack(columns, axis=-1)  # (steps, 4)
+
+
+def solver_table(schedule: Schedule, method: str, steps: int, eta: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """(times `(steps,)`, table `(steps, 4)`) of "ddpm", "ddim" or "dpm++"; `eta` matters to "ddim" alone."""
+    times = sampling_times(schedule, steps)
+    if method == "ddim":
+        return times, ddim_table(schedule, times, eta)
+    return times, {"ddpm": ancestral_table, "dpm++": dpm_solver_table}[method](schedule, times)
+
+
+def guided_noise(
+    unet: keras.Model,
+    schedule: Schedule,
+    x_t: tf.Tensor,
+    t: tf.Tensor,
+    labels: tf.Tensor,
+    guidance_scale: float | tf.Tensor,
+) -> tf.Tensor:
+    """noise_uncond + guidance_scale * (noise_cond - noise_uncond): Ho & Salimans 2022, eq. 6, with w = scale - 1.
+
+    Scale 0 is unconditional and 1 conditional, in one network pass; anything else takes both in one doubled
+    batch. Shapes as in `predict_noise`. Derived in notebook 05.
+    """
+
+    def one_pass() -> tf.Tensor:
+        return predict_noise(unet, schedule, x_t, t, tf.where(tf.equal(guidance_scale, 0.0), -1, labels))
+
+    def both() -> tf.Tensor:
+        both_labels = tf.concat([labels, -tf.ones_like(labels)], axis=0)  # (2 batch,)
+        both_x_t, both_t = tf.concat([x_t, x_t], axis=0), tf.concat([t, t], axis=0)  # (2 batch, ...)
+        noise_cond, noise_uncond = tf.split(
+            predict_noise(unet, schedule, both_x_t, both_t, both_labels), 2
+        )  # (batch, ...)
+        return noise_uncond + guidance_scale * (noise_cond - noise_uncond)
+
+    return tf.cond(tf.equal(guidance_scale, 0.0) | tf.equal(guidance_scale, 1.0), one_pass, both)
+
+
+@functools.lru_cache(maxsize=8)  # compiled once for a network, then used for any labels, solver and guidance
+def _compiled_loop(unet: keras.Model, schedule: Schedule, clip_x_0: bool, record: bool) -> Callable[..., tuple]:
+    config = unet.unet_config
+    shape = (config.image_size, config.image_size, config.channels)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int32),  # labels
+            tf.TensorSpec([None], tf.int64),  # numbers: which image of the request each one is
+            tf.TensorSpec([], tf.int64),  # seed
+            tf.TensorSpec([None], tf.int32),  # times
+            tf.TensorSpec([None, 4], tf.float32),  # the solver's table
+            tf.TensorSpec([None], tf.float32),  # guidance scale of each step
+        ]
+    )
+    def loop(labels, numbers, seed, times, table, scales):
+        x_t = keyed_noise(seed, numbers, shape)  # Algorithm 2, line 1
+        x_0_before = tf.zeros_like(x_t)
+        x_ts = tf.TensorArray(tf.float32, tf.shape(times)[0], element_shape=(None, *shape))
+        x_0s = tf.TensorArray(tf.float32, tf.shape(times)[0], element_shape=(None, *shape))
+        for i in tf.range(tf.shape(times)[0]):
+            t = tf.fill(tf.shape(labels), times[i])  # (batch,)
+            x_0 = predict_x_0(schedule, x_t, t, guided_noise(unet, schedule, x_t, t, labels, scales[i]))
+            if clip_x_0:
+                # Near t = T the division by sqrt(alpha_bar) blows errors up; no image is outside [-1, 1]. The
+                # noise is recomputed from the clipped x_0: the tables are written in x_0 for that reason.
+                x_0 = tf.clip_by_value(x_0, -1.0, 1.0)
+            if record:
+                x_ts, x_0s = x_ts.write(i, x_t), x_0s.write(i, x_0)
+            x_t = table[i, 0] * x_t + table[i, 1] * x_0 + table[i, 2] * x_0_before
+            if table[i, 3] > 0:
+                x_t += table[i, 3] * keyed_noise(seed, numbers, shape, step=times[i] + 1)
+            x_0_before = x_0
+        return x_t, (x_ts.stack(), x_0s.stack()) if record else ()  # (steps, batch, 28, 28, 1) each
+
+    return loop
+
+
+def sample(
+    unet: keras.Model,
+    schedule: Schedule,
+    labels: Sequence[int] | np.ndarray,
+    *,
+    method: str = "ddim",
+    steps: int | None = None,
+    eta: float = 0.0,
+    guidance_scale: float = 1.5,
+    guidance_interval: tuple[int, int] | None = None,
+    seed: int = 0,
+    keep: Sequence[int] | None = None,
+    clip_x_0: bool = True,
+) -> Samples:
+    """Draw one image for each of `labels` `(n,)`: digits 0..9, or -1 for whatever digit comes.
+
+    - `method`: "ddpm" (Algorithm 2), "ddim" (`eta` 0 is deterministic, 1 as noisy as ddpm) or "dpm++" (2M).
+    - `steps`: network evaluations, 1..schedule.steps; default: all for "ddpm", otherwise 20.
+    - `guidance_scale`: 0 unconditional, 1 conditional, above 1 guided; only for t inside
+      `guidance_interval` (first, last), 1 outside it. Default: everywhere.
+    - `seed`: image i depends on (seed, i) and its label alone, however many others are drawn with it.
+    - `keep`: which steps (0 = the first one, pure noise) to return in `Samples.trajectory`.
+
+    Raises `ValueError` for anything outside these, and for a network whose weights are not numbers.
+    Derived in notebook 05.
+    """
+    steps = (schedule.steps if method == "ddpm" else min(20, schedule.steps)) if steps is None else steps
+    labels = _check_request(unet, schedule, labels, method, steps, eta, guidance_scale, guidance_interval, seed, keep)
+    times, table = solver_table(schedule, method, steps, eta)
+    first, last = guidance_interval or (0, schedule.steps - 1)
+    scales = np.where((times >= first) & (times <= last), guidance_scale, 1.0)  # (steps,)
+    if np.all(labels == -1):
+        scales = np.ones(steps)  # nothing to guide towards: one pass is enough
+
+    loop = _compiled_loop(unet, schedule, clip_x_0, keep is not None)
+    images, x_ts, x_0s = [], [], []
+    for start in range(0, len(labels), BATCH_SIZE):
+        batch = labels[start : start + BATCH_SIZE]
+        numbers = np.arange(start, start + len(batch))
+        drawn, frames = loop(batch, numbers, np.int64(seed), times, np.float32(table), np.float32(scales))
+        images.append(drawn.numpy())
+        if keep is not None:
+            x_ts.append(frames[0].numpy()[list(keep)])  # (kept, batch, 28, 28, 1)
+            x_0s.append(frames[1].numpy()[list(keep)])
+    trajectory = None
+    if keep is not None:
+        trajectory = Trajectory(times[list(keep)], np.concatenate(x_ts, axis=1), np.concatenate(x_0s, axis=1))
+    return Samples(np.concatenate(images), trajectory)
+
+
+def _check_request(
+    unet, schedule, labels, method, steps, eta, guidance_scale, guidance_interval, seed, keep
+) -> np.ndarray:
+    """The labels as `(n,)` int32, or a `ValueError` that names what is wrong with the request."""
+    largest = unet.unet_config.num_classes - 1
+    given, labels = labels, np.asarray(labels)
+    if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be a non-empty list of whole numbers, not {given!r}.")
+    if labels.min() < -1 or labels.max() > largest:
+        wrong = labels[(labels < -1) | (labels > largest)][0]
+        raise ValueError(f"labels must be in 0..{largest}, or -1 for no digit given, not {wrong}.")
+    if method not in ("ddpm", "ddim", "dpm++"):
+        raise ValueError(f"method must be 'ddpm', 'ddim' or 'dpm++', not {method!r}.")
+    if not isinstance(steps, int | np.integer) or not 1 <= steps <= schedule.steps:
+        raise ValueError(f"steps must be a whole number in 1..{schedule.steps}, not {steps!r}.")
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be in [0, 1], not {eta!r}.")
+    if not 0 <= guidance_scale < np.inf:
+        raise ValueError(f"guidance_scale must be a number of at least 0, not {guidance_scale!r}.")
+    if guidance_interval is not None and not 0 <= guidance_interval[0] <= guidance_interval[1] < schedule.steps:
+        raise ValueError(
+            f"guidance_interval must be (first, last) with 0 <= first <= last <= {schedule.steps - 1}, "
+            f"not {guidance_interval!r}."
+        )
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number of at least 0, not {seed!r}.")
+    if keep is not None and not all(isinstance(k, int | np.integer) and 0 <= k < steps for k in keep):
+        raise ValueError(f"keep must name steps in 0..{steps - 1}, not {list(keep)}.")
+    if not all(np.isfinite(weight).all() for weight in unet.get_weights()):
+        raise ValueError("unet has weights that are not finite numbers; load it again with load_unet().")
+    return labels.astype(np.int32)
+
+
+def read_digits(text: str) -> np.ndarray:
+    """ "314" -> [3, 1, 4] `(n,)` int32. Raises `ValueError` for an empty string or anything but 0 to 9."""
+    if not text:
+        raise ValueError("digits must be at least one of 0 to 9, not an empty string.")
+    for position, character in enumerate(text, 1):
+        if character not in "0123456789":  # str.isdigit would let full-width and superscript digits through
+            raise ValueError(f"digits must be 0 to 9 only, but character {position} is {character!r}.")
+    return np.array([int(character) for character in text], np.int32)
+
+
+def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: int = 4) -> None:
+    """Write images `(n, 28, 28, 1)` in [-1, 1] as one grey PNG, row by row, each pixel `enlarge` times as large."""
+    pixels = to_pixels(images)  # (n, 28, 28)
+    columns = min(columns, len(pixels))
+    rows = -(-len(pixels) // columns)
+    pixels = np.concatenate([pixels, np.zeros((rows * columns - len(pixels), *pixels.shape[1:]), np.uint8)])
+    height, width = pixels.shape[1:]
+    # (rows, columns, h, w) -> (rows, h, columns, w) -> one picture (rows h, columns w)
+    picture = pixels.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    picture = picture.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+    with write_aside(path) as temporary:
+        temporary.write_bytes(tf.io.encode_png(picture[..., np.newaxis]).numpy())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.sampling", description="Draw handwritten digits.")
+    parser.add_argument("digits", help='what to draw, for example "3141592653"')
+    parser.add_argument("--out", type=Path, default=Path("digits.png"), help="PNG to write (default %(default)s)")
+    parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained network")
+    parser.add_argument("--method", default="ddim", help="ddpm, ddim or dpm++ (default %(default)s)")
+    parser.add_argument("--steps", type=int, help="network evaluations (default: 20, ddpm 100)")
+    parser.add_argument("--guidance-scale", type=float, default=sample.__kwdefaults__["guidance_scale"])
+    parser.add_argument("--seed", type=int, default=0, help="another seed draws other digits")
+    args = parser.parse_args(arguments)
+    try:
+        labels = read_digits(args.digits)
+        if args.out.suffix != ".png":
+            raise ValueError(f"--out must end in .png, not {args.out.name!r}.")
+        unet, schedule = load_unet(args.weights)
+        options = {"method": args.method, "steps": args.steps, "guidance_scale": args.guidance_scale, "seed": args.seed}
+        save_png(args.out, sample(unet, schedule, labels, **options).images)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(labels)} digits in {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Fixtures that many tests share."""
+
+import numpy as np
+import pytest
+
+from helpers.data import Mnist, load_mnist
+from helpers.diffusion import Schedule, cosine_schedule
+from helpers.unet import UNetConfig, build_unet
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Mnist:
+    return load_mnist()
+
+
+@pytest.fixture(scope="session")
+def schedule() -> Schedule:
+    return cosine_schedule()
+
+
+@pytest.fixture(scope="session")
+def small_config() -> UNetConfig:
+    return UNetConfig(widths=(8, 8, 8), embedding_width=16, heads=2, predicts="noise")
+
+
+@pytest.fixture
+def lively_unet(small_config):
+    """A small U-Net with no weight at zero, as if it had been trained: every path has an effect."""
+    return _lively(small_config)
+
+
+def _lively(config):
+    unet = build_unet(config)
+    random = np.random.default_rng(5)
+    unet.set_weights([random.normal(0, 0.2, weight.shape) for weight in unet.get_weights()])
+    return unet

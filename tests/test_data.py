@@ -1,0 +1,162 @@
+"""MNIST is verified, whatever happened to its file; ranges are inverse; an epoch sees every image once."""
+
+import keras
+import numpy as np
+import pytest
+
+from helpers.data import (
+    HELD_OUT,
+    DataError,
+    held_out_split,
+    load_mnist,
+    make_dataset,
+    to_model_range,
+    to_pixels,
+    training_split,
+)
+from helpers.files import ASSETS
+
+
+def as_keras(mnist):
+    return (mnist.train_images, mnist.train_labels), (mnist.test_images, mnist.test_labels)
+
+
+def save(path, mnist, **changed):
+    arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), mnist, strict=True))
+    np.savez(path, **{**arrays, **changed})
+
+
+def no_network():
+    raise Exception("URL fetch failure: no network")
+
+
+def test_the_shipped_file_is_all_of_mnist(mnist):
+    assert mnist.train_images.shape == (60_000, 28, 28) and mnist.test_images.shape == (10_000, 28, 28)
+    assert all(array.dtype == np.uint8 for array in mnist)
+    assert np.bincount(mnist.train_labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
+def test_a_missing_file_is_downloaded_and_kept(mnist, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: as_keras(mnist))
+    load_mnist(tmp_path / "mnist.npz")
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", no_network)
+    np.testing.assert_array_equal(load_mnist(tmp_path / "mnist.npz").test_images, mnist.test_images)
+
+
+def test_missing_without_a_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", no_network)
+    with pytest.raises(DataError, match=r"mnist\.npz is missing.*no network.*connect to the internet"):
+        load_mnist(tmp_path / "mnist.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_altered_download_is_refused_and_not_kept(mnist, tmp_path, monkeypatch):
+    altered = mnist._replace(test_labels=mnist.test_labels[::-1])
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: as_keras(altered))
+    with pytest.raises(DataError, match="y_test"):
+        load_mnist(tmp_path / "mnist.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_altered_pixel(mnist, tmp_path):
+    images = mnist.train_images.copy()
+    images[123, 4, 5] ^= 1
+    save(tmp_path / "altered.npz", mnist, x_train=images)
+    with pytest.raises(DataError, match=r"altered\.npz is not MNIST: array x_train.*git checkout"):
+        load_mnist(tmp_path / "altered.npz")
+
+
+@pytest.mark.parametrize("size", [0, 10, 5_000_000])
+def test_truncated(tmp_path, size):
+    (tmp_path / "cut.npz").write_bytes((ASSETS / "mnist.npz").read_bytes()[:size])
+    with pytest.raises(DataError, match=r"cut\.npz can't be read as MNIST.*delete it"):
+        load_mnist(tmp_path / "cut.npz")
+
+
+def test_an_array_is_missing_or_holds_python_objects(mnist, tmp_path):
+    np.savez(tmp_path / "three.npz", x_train=mnist.train_images)
+    with pytest.raises(DataError, match="can't be read"):
+        load_mnist(tmp_path / "three.npz")
+    save(tmp_path / "objects.npz", mnist, y_test=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(DataError, match="can't be read"):
+        load_mnist(tmp_path / "objects.npz")
+
+
+def test_splits_do_not_overlap(mnist):
+    train, held_out = training_split(mnist), held_out_split(mnist)
+    assert len(train[0]) == len(train[1]) == 55_000 and len(held_out[0]) == len(held_out[1]) == HELD_OUT
+    np.testing.assert_array_equal(np.concatenate([train[1], held_out[1]]), mnist.train_labels)
+
+
+def test_ranges_are_inverse_for_every_grey():
+    greys = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    scaled = to_model_range(greys).numpy()
+    assert scaled.shape == (1, 16, 16, 1) and scaled.dtype == np.float32
+    assert scaled.min() == -1 and scaled.max() == 1
+    np.testing.assert_array_equal(to_pixels(scaled), greys)
+    np.testing.assert_array_equal(to_pixels(np.array([-9.0, 9.0]).reshape(2, 1, 1, 1)).ravel(), [0, 255])
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((1, 28, 28)), np.zeros((28, 28), np.uint8), np.zeros((1, 28, 28, 1), np.uint8)]
+)
+def test_to_model_range_refuses(images):
+    with pytest.raises(ValueError, match="images must be"):
+        to_model_range(images)
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((28, 28)), np.zeros((1, 2, 2, 1), np.uint8), np.full((1, 2, 2, 1), np.nan)]
+)
+def test_to_pixels_refuses(images):
+    with pytest.raises(ValueError, match="images must be"):
+        to_pixels(images)
+
+
+def numbered(count):
+    """Images that carry their own number in two pixels, and labels that repeat it modulo 10."""
+    images = np.zeros((count, 28, 28), np.uint8)
+    images[:, 0, 0], images[:, 0, 1] = np.arange(count) // 256, np.arange(count) % 256
+    return images, (np.arange(count) % 10).astype(np.uint8)
+
+
+def order_of(dataset):
+    numbers, labels, sizes = [], [], []
+    for x_0, y in dataset:
+        pixels = to_pixels(x_0).astype(int)
+        numbers += (pixels[:, 0, 0] * 256 + pixels[:, 0, 1]).tolist()
+        labels += y.numpy().tolist()
+        sizes.append(len(y))
+    return numbers, labels, sizes
+
+
+def test_an_epoch_visits_every_image_once_in_shuffled_order():
+    numbers, labels, sizes = order_of(make_dataset(*numbered(1000), batch_size=128, seed=1))
+    assert sizes == [128] * 7 + [104]
+    assert sorted(numbers) == list(range(1000))
+    assert labels == [number % 10 for number in numbers]
+    # Shuffled before it is batched: a batch holds images from the whole set, not from one part of it.
+    assert min(numbers[:128]) < 100 and max(numbers[:128]) > 900
+    assert numbers != sorted(numbers)
+
+
+def test_the_seed_decides_the_order():
+    first, again, other = (order_of(make_dataset(*numbered(300), 100, seed))[0] for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_every_epoch_is_its_own_permutation():
+    import tensorflow as tf
+
+    numbers = tf.data.Dataset.range(600).batch(90)  # two epochs of 300, with a batch that straddles them
+    order = order_of(make_dataset(*numbered(300), 100, 1, numbers))[0]
+    assert sorted(order[:300]) == sorted(order[300:]) == list(range(300))
+    assert order[:300] != order[300:]
+
+
+def test_make_dataset_refuses():
+    images, labels = numbered(10)
+    with pytest.raises(ValueError, match="same length, not 10 and 9"):
+        make_dataset(images, labels[:9], 2, 0)
+    with pytest.raises(ValueError, match=r"batch_size must be in 1\.\.10"):
+        make_dataset(images, labels, 11, 0)

@@ -1,0 +1,247 @@
+"""Algorithm 1 by hand, the average, the clipping, resuming, several workers, and what stops a training."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import helpers.training as training
+from helpers.checkpoints import load_unet
+from helpers.data import to_model_range
+from helpers.diffusion import keyed_noise
+from helpers.training import TrainingConfig, held_out_mse, train, train_step, training_loss, update_average
+from helpers.unet import UNetConfig, build_unet
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Spy:
+    """A network that predicts zero and remembers what it was shown."""
+
+    def __init__(self, predicts="noise"):
+        self.unet_config = UNetConfig(predicts=predicts)
+
+    def __call__(self, inputs):
+        self.x_t, self.t, self.labels = inputs
+        return tf.zeros_like(self.x_t)
+
+
+@pytest.fixture(scope="module")
+def batch(mnist):
+    return tf.range(512, dtype=tf.int64), to_model_range(mnist.train_images[:512]), tf.ones(512, tf.int32) * 4
+
+
+@pytest.mark.parametrize("predicts", ["noise", "velocity"])
+def test_loss_is_algorithm_1(schedule, batch, predicts):
+    numbers, x_0, labels = batch
+    spy = Spy(predicts)
+    loss = training_loss(spy, schedule, TrainingConfig(), numbers, x_0, labels)
+    noise = keyed_noise(0, numbers, (28, 28, 1)).numpy()
+    alpha_bar = schedule.alpha_bars[spy.t.numpy()].reshape(-1, 1, 1, 1)
+    np.testing.assert_allclose(spy.x_t, np.sqrt(alpha_bar) * x_0 + np.sqrt(1 - alpha_bar) * noise, atol=1e-5)
+    target = noise if predicts == "noise" else np.sqrt(alpha_bar) * noise - np.sqrt(1 - alpha_bar) * x_0
+    np.testing.assert_allclose(loss, np.mean(target**2), rtol=1e-5)
+
+
+def test_every_step_is_drawn_and_labels_drop_one_by_one(schedule, batch):
+    _, x_0, labels = batch
+    spy, seen_t, dropped = Spy(), [], []
+    for i in range(8):
+        training_loss(spy, schedule, TrainingConfig(), tf.range(512 * i, 512 * (i + 1), dtype=tf.int64), x_0, labels)
+        seen_t.append(spy.t.numpy())
+        dropped.append(spy.labels.numpy() == -1)
+        assert set(spy.labels.numpy()) == {4, -1}  # never the whole batch, never none of it
+    assert set(np.concatenate(seen_t)) == set(range(100))
+    assert abs(np.mean(seen_t) - 49.5) < 2
+    assert abs(np.mean(dropped) - 0.1) < 0.02
+    assert abs(np.corrcoef(np.ravel(dropped), np.ravel(seen_t))[0, 1]) < 0.06  # t says nothing about dropping
+    training_loss(spy, schedule, TrainingConfig(label_dropout=0.0), *batch)
+    assert set(spy.labels.numpy()) == {4}
+
+
+def test_a_share_of_a_batch_sees_what_the_whole_batch_saw(schedule, batch):
+    whole, part = Spy(), Spy()
+    training_loss(whole, schedule, TrainingConfig(), *batch)
+    training_loss(part, schedule, TrainingConfig(), *(values[100:200] for values in batch))
+    np.testing.assert_array_equal(part.x_t, whole.x_t[100:200])
+    np.testing.assert_array_equal(part.labels, whole.labels[100:200])
+
+
+def test_average_warms_up_and_then_keeps_its_decay(small_config):
+    unet, average = build_unet(small_config), build_unet(small_config)
+    average.set_weights([np.zeros_like(weight) for weight in average.get_weights()])
+    unet.set_weights([np.ones_like(weight) for weight in unet.get_weights()])
+    expected = 0.0
+    for step in (1, 2, 1000, 100_000):
+        update_average(average, unet, tf.constant(step), 0.998)
+        decay = min(0.998, (1 + step) / (10 + step))
+        expected = decay * expected + 1 - decay
+        for weight in average.get_weights():
+            np.testing.assert_allclose(weight, expected, rtol=1e-5)
+
+
+def test_the_gradient_is_clipped(small_config):
+    unet = build_unet(small_config)
+    before = unet.get_weights()
+    optimizer = keras.optimizers.SGD(1.0)
+    for clip_norm in (0.1, 0.3):
+        unet.set_weights(before)
+        inputs = [tf.ones((2, 28, 28, 1)), tf.zeros(2, tf.int32), tf.zeros(2, tf.int32)]
+        train_step(unet, optimizer, clip_norm, lambda inputs=inputs: 1e4 * tf.reduce_mean((unet(inputs) - 1) ** 2))
+        moved = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(unet.get_weights(), before, strict=True)))
+        np.testing.assert_allclose(moved, clip_norm, rtol=1e-3)
+
+
+TINY = UNetConfig(widths=(8, 8, 8), embedding_width=16, heads=2)
+
+
+def tiny_run(mnist, out=None, steps=12, **options):
+    recipe = TrainingConfig(steps=steps, batch_size=16, warmup_steps=2)
+    images, labels = mnist.train_images[:100], mnist.train_labels[:100]
+    return train(TINY, recipe, images, labels, out, history_every=5, progress=False, **options)
+
+
+def interrupt_after(steps, monkeypatch):
+    """A real SIGINT to this process, sent while step number `steps` is being counted."""
+    update, seen = training.tqdm.update, []
+
+    def counted(bar, n=1):
+        seen.append(n)
+        if len(seen) == steps:
+            os.kill(os.getpid(), signal.SIGINT)
+        return update(bar, n)
+
+    monkeypatch.setattr(training.tqdm, "update", counted)
+
+
+def test_resuming_gives_the_run_it_would_have_been(mnist, tmp_path, monkeypatch):
+    whole, _, history = tiny_run(mnist)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_after(7, patch)
+        tiny_run(mnist, tmp_path)
+    assert [row["step"] for row in json.loads(str(np.load(tmp_path / "checkpoint.npz")["state"]))["history"]] == [5]
+    load_unet(tmp_path)  # what was saved can be used as it is
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed, _, resumed_history = tiny_run(mnist, tmp_path, resume=True)
+    assert [row["step"] for row in resumed_history] == [5, 10, 12]
+    losses = [[row["loss"] for row in rows] for rows in (history, resumed_history)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    for mine, theirs in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+    for mine, theirs in zip(load_unet(tmp_path)[0].get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_resuming_another_recipe_is_refused(mnist, tmp_path):
+    tiny_run(mnist, tmp_path, steps=2)
+    with pytest.raises(ValueError, match="belongs to another recipe"):
+        tiny_run(mnist, tmp_path, steps=3, resume=True)
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(mnist, tmp_path):
+    tiny_run(mnist, tmp_path, steps=2)
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+    recipe = TrainingConfig(steps=20, batch_size=16, warmup_steps=0, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match="the loss at step .* is nan"):
+        train(TINY, recipe, mnist.train_images[:100], mnist.train_labels[:100], tmp_path, progress=False)
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+def test_it_learns(mnist):
+    recipe = TrainingConfig(steps=60, batch_size=64, warmup_steps=10, learning_rate=1e-2)
+    images, labels = mnist.train_images[:2000], mnist.train_labels[:2000]
+    unet, schedule, history = train(TINY, recipe, images, labels, history_every=10, progress=False)
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    mse = held_out_mse(unet, schedule, mnist.train_images[-500:], mnist.train_labels[-500:], per_image=2)
+    assert mse.mean() < 0.6
+
+
+def test_held_out_mse_of_predicting_zero_is_one(mnist, schedule):
+    mse = held_out_mse(Spy("noise"), schedule, mnist.train_images[-500:], mnist.train_labels[-500:], per_image=20)
+    assert mse.shape == (100,)
+    np.testing.assert_allclose(mse, 1.0, atol=0.03)
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def run_workers(tmp_path, count):
+    """Start `count` workers on loopback; returns what each of them saw."""
+    addresses = [f"127.0.0.1:{free_port()}" for _ in range(count)]
+    workers = []
+    for index in range(count):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+        if count > 1:
+            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            environment["TF_CONFIG"] = json.dumps(cluster)
+        command = [sys.executable, str(ROOT / "tests" / "worker.py"), str(tmp_path / f"{count}-{index}.json")]
+        workers.append(subprocess.Popen([*command, "multiworker" if count > 1 else "none"], env=environment))
+    try:
+        assert [worker.wait(timeout=240) for worker in workers] == [0] * count
+    finally:
+        for worker in workers:
+            worker.kill()
+    return [json.loads((tmp_path / f"{count}-{index}.json").read_text()) for index in range(count)]
+
+
+def test_two_workers_follow_one_process(tmp_path):
+    """Same global batch, clipping active, on the real U-Net at small width."""
+    [alone], [first, second] = run_workers(tmp_path, 1), run_workers(tmp_path, 2)
+    assert len(alone["losses"]) == 6
+    np.testing.assert_allclose(first["losses"], alone["losses"], rtol=1e-4)
+    assert first["losses"] == second["losses"]
+    np.testing.assert_allclose(first["average_weights"], alone["average_weights"], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"batch_size": 1.5},
+        {"learning_rate": -1.0},
+        {"label_dropout": 1.0},
+        {"ema_decay": 2.0},
+        {"schedule": "square"},
+        {"seed": -1},
+        {"diffusion_steps": 0},
+        {"gradient_clip": float("nan")},
+    ],
+)
+def test_config_refuses(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TrainingConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--out is needed"),
+        (["--out", "new", "--steps", "0"], "steps must be"),
+        (["--out", "new", "--resume"], "can't be resumed from"),
+        (["--out", "old"], "add --resume"),
+        (["--held-out", "nowhere"], "nowhere is not a trained network"),
+    ],
+)
+def test_command_line_says_what_is_wrong_in_one_line(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "checkpoint.npz").touch()
+    assert training.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+def test_unknown_strategy():
+    with pytest.raises(ValueError, match="distribute must be"):
+        training.make_strategy("cloud")

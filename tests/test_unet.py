@@ -1,0 +1,144 @@
+"""The network: its shapes, its inputs' paths, its start at zero, and a config that refuses nonsense."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from helpers.diffusion import add_noise, velocity
+from helpers.unet import UNetConfig, build_unet, class_map, predict_noise, sinusoidal_embedding
+
+
+def inputs(count=4, seed=0):
+    random = np.random.default_rng(seed)
+    x_t = tf.constant(random.normal(size=(count, 28, 28, 1)), tf.float32)
+    return [x_t, tf.constant(random.integers(0, 100, count), tf.int32), tf.constant(np.arange(count) % 10, tf.int32)]
+
+
+@pytest.fixture(scope="module")
+def shipped_size():
+    return build_unet(UNetConfig())
+
+
+def test_size_and_untrained_prediction(shipped_size):
+    assert shipped_size.count_params() <= 2_000_000
+    output = shipped_size(inputs())
+    assert output.shape == (4, 28, 28, 1) and output.dtype == tf.float32
+    np.testing.assert_array_equal(output, 0)
+
+
+def test_every_path_starts_small(small_config):
+    """Zero-initialised last convolutions: each residual block passes its input on, so gradients reach everything."""
+    kernels = [layer for layer in build_unet(small_config).layers if isinstance(layer, keras.layers.Conv2D)]
+    assert sum(not np.any(layer.get_weights()[0]) for layer in kernels) == 6 + 1  # six residual blocks and the output
+
+
+def test_attention_only_at_seven_by_seven(shipped_size):
+    attention = [layer for layer in shipped_size.layers if isinstance(layer, keras.layers.MultiHeadAttention)]
+    assert [layer.output.shape for layer in attention] == [(None, 49, 96)]
+
+
+def test_last_level_is_a_position_not_a_width():
+    unet = build_unet(UNetConfig(widths=(8, 8, 8), heads=2))
+    assert [layer.output.shape for layer in unet.layers if isinstance(layer, keras.layers.MultiHeadAttention)] == [
+        (None, 49, 8)
+    ]
+
+
+def test_levels_are_28_14_7_and_back(shipped_size):
+    sizes = [layer.output.shape[1] for layer in shipped_size.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert sorted(set(sizes)) == [7, 14, 28]
+    skips = [layer for layer in shipped_size.layers if isinstance(layer, keras.layers.Concatenate)][1:]
+    assert [layer.output.shape[1:] for layer in skips] == [(14, 14, 96), (28, 28, 32)]
+
+
+@pytest.mark.parametrize("changed", ["x_t", "t", "label", "to no label"])
+def test_every_input_matters(lively_unet, changed):
+    x_t, t, labels = inputs()
+    others = {
+        "x_t": [x_t + 0.1, t, labels],
+        "t": [x_t, (t + 1) % 100, labels],
+        "label": [x_t, t, (labels + 1) % 10],
+        "to no label": [x_t, t, -tf.ones_like(labels)],
+    }
+    difference = np.abs(lively_unet([x_t, t, labels]) - lively_unet(others[changed])).max(axis=(1, 2, 3))
+    assert np.all(difference > 1e-4)
+
+
+def test_images_of_a_batch_do_not_mix(lively_unet):
+    x_t, t, labels = inputs()
+    together = lively_unet([x_t, t, labels])[1:2]
+    alone = lively_unet([x_t[1:2], t[1:2], labels[1:2]])
+    np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3 * float(np.abs(alone).max()))
+
+
+def test_class_map():
+    maps = class_map(tf.constant([3, -1]), 10, 28).numpy()
+    assert maps.shape == (2, 28, 28, 10)
+    expected = np.zeros((28, 28, 10))
+    expected[..., 3] = 1
+    np.testing.assert_array_equal(maps[0], expected)
+    np.testing.assert_array_equal(maps[1], 0)
+
+
+def test_sinusoidal_embedding_against_a_loop():
+    embedding = np.asarray(sinusoidal_embedding(tf.constant([0, 7, 99]), 8))
+    for row, t in zip(embedding, [0, 7, 99], strict=True):
+        angles = [t / 1000 ** (i / 4) for i in range(4)]
+        np.testing.assert_allclose(row, [np.sin(a) for a in angles] + [np.cos(a) for a in angles], atol=1e-5)
+    every_t = np.asarray(sinusoidal_embedding(tf.range(100), 128))
+    distances = np.linalg.norm(every_t[:, None] - every_t[None], axis=-1) + 10 * np.eye(100)
+    assert distances.min() > 0.5  # no two steps look alike
+
+
+def test_predict_noise_speaks_of_noise_for_both_outputs(schedule):
+    x_0, t, _ = inputs(3)
+    noise = tf.random.stateless_normal(x_0.shape, [1, 2])
+    x_t = add_noise(schedule, x_0, t, noise)
+    for predicts, output in (("noise", noise), ("velocity", velocity(schedule, x_0, t, noise))):
+
+        class Perfect:
+            unet_config = UNetConfig(predicts=predicts)
+
+            def __call__(self, inputs, output=output):
+                return output
+
+        np.testing.assert_allclose(predict_noise(Perfect(), schedule, x_t, t, t), noise, atol=1e-5)
+
+
+def test_half_precision_keeps_float32_weights_and_output(small_config):
+    unet = build_unet(small_config, "mixed_bfloat16")
+    assert {str(weight.dtype) for weight in unet.weights} == {"float32"}
+    assert unet(inputs()).dtype == tf.float32
+    assert any(layer.compute_dtype == "bfloat16" for layer in unet.layers)
+    assert keras.config.dtype_policy().name == "float32"  # the global policy is as it was
+
+
+def test_map_only_ablation_has_no_label_in_the_embedding():
+    both, map_only = (build_unet(UNetConfig(class_in_embedding=yes)) for yes in (True, False))
+    assert both.count_params() - map_only.count_params() == 10 * 128
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"widths": (16,)},
+        {"widths": (16, 1_000_000, 96)},
+        {"widths": (16, -1, 96)},
+        {"image_size": 30},
+        {"image_size": 4096},
+        {"channels": 0},
+        {"num_classes": 10.5},
+        {"embedding_width": 7},
+        {"heads": 5},
+        {"predicts": "x_0"},
+    ],
+)
+def test_config_refuses(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        UNetConfig(**wrong)
+
+
+def test_precision_refuses(small_config):
+    with pytest.raises(ValueError, match="precision must be"):
+        build_unet(small_config, "float16")
