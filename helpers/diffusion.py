@@ -97,7 +97,16 @@ def cosine_schedule(steps: int = 100) -> Schedule:
     return Schedule(np.minimum(1 - alpha_bars[1:] / alpha_bars[:-1], 0.999), "cosine")  # (steps,)
 
 
-SCHEDULES = {"linear": linear_schedule, "cosine": cosine_schedule}
+def naive_linear_schedule(steps: int = 100) -> Schedule:
+    """The famous betas, 1e-4 to 0.02, whatever the number of steps: below 1000 of them, a trap. It warns.
+
+    Here for the experiment of notebook 02 alone.
+    """
+    _check_steps(steps)
+    return Schedule(np.linspace(1e-4, 0.02, steps), "naive-linear")
+
+
+SCHEDULES = {"cosine": cosine_schedule, "linear": linear_schedule, "naive-linear": naive_linear_schedule}
 
 
 def _check_steps(steps: int) -> None:

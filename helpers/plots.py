@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from helpers.unet import UNetConfig
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 STYLE = {
@@ -139,4 +141,43 @@ def show_pipeline(current: int) -> Figure:
             axis.add_patch(
                 FancyArrowPatch((i - 0.62, 0), (i - 0.38, 0), arrowstyle="-|>", mutation_scale=10, color="grey")
             )
+    return figure
+
+
+def show_unet(config: UNetConfig) -> Figure:
+    """The U-Net that `config` describes, as a U: resolution falls downwards, dashed arrows are skip connections."""
+    sizes = [config.image_size // 2**level for level in range(len(config.widths))]
+    bottom = len(sizes) - 1
+    figure, axis = plt.subplots(figsize=(9, 1.25 * len(sizes) + 0.8))
+    axis.axis("off")
+    axis.set(xlim=(-1.75, 2 * bottom + 1.75), ylim=(-bottom - 0.62, 0.72))
+
+    def box(x: float, level: int, text: str, colour: str) -> None:
+        shape = FancyBboxPatch((x - 0.42, -level - 0.24), 0.84, 0.48, "round,pad=0.02", fc=colour, ec="none")
+        axis.add_patch(shape)
+        axis.text(x, -level, text, ha="center", va="center", fontsize=9, color="white")
+
+    def arrow(start: tuple[float, float], end: tuple[float, float], dashed: bool = False) -> None:
+        style = {"linestyle": "--", "color": COLOURS[1]} if dashed else {"color": "grey"}
+        axis.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, **style))
+
+    for level, (size, width) in enumerate(zip(sizes, config.widths, strict=True)):
+        label = f"{size} x {size}\n{width} channels"
+        if level == bottom:
+            box(level, level, label + "\nattention", COLOURS[2])
+            continue
+        for x in (level, 2 * bottom - level):
+            box(x, level, label, COLOURS[0])
+        if config.skip_connections:
+            arrow((level + 0.46, -level), (2 * bottom - level - 0.46, -level), dashed=True)
+            axis.text(bottom, -level + 0.06, "skip connection", ha="center", va="bottom", fontsize=9, color=COLOURS[1])
+        arrow((level + 0.1, -level - 0.28), (level + 0.6, -level - 0.72))
+        arrow((2 * bottom - level - 0.6, -level - 0.72), (2 * bottom - level - 0.1, -level - 0.28))
+    digit = f"x_t: {config.channels} channel\n+ digit: {config.num_classes} maps"
+    axis.text(-1.15, 0, digit, ha="center", va="center", fontsize=9)
+    axis.text(2 * bottom + 1.15, 0, config.predicts, ha="center", va="center", fontsize=9)
+    arrow((-0.68, 0), (-0.45, 0))
+    arrow((2 * bottom + 0.45, 0), (2 * bottom + 0.72, 0))
+    note = "every box: a residual block that is told t" + (" and the digit" if config.class_in_embedding else "")
+    axis.text(-1.6, -bottom, note.replace(": ", ":\n"), ha="left", va="center", fontsize=9, color="dimgrey")
     return figure

@@ -23,7 +23,8 @@ class UNetConfig:
     widths: tuple[int, ...] = (16, 48, 96)  # feature maps at 28x28, 14x14, 7x7: most where pixels are few
     embedding_width: int = 128  # numbers that carry (t, digit) into every block
     heads: int = 4  # of the self-attention at the last level
-    class_in_embedding: bool = True  # the digit also enters through the embedding, not only as a map
+    class_in_embedding: bool = False  # the digit also through the embedding; measured, it didn't help
+    skip_connections: bool = True  # False only for notebook 03's experiment
     predicts: str = "velocity"  # what the output is: "noise" or "velocity"
 
     def __post_init__(self) -> None:
@@ -151,7 +152,8 @@ def _network(
     for width, skip in zip(reversed(config.widths[:-1]), reversed(skips), strict=True):
         x = layers.Conv2D(width, 1)(x)  # narrower before it gets larger: a quarter of the work
         x = layers.UpSampling2D()(x)  # twice the height and width
-        x = layers.Concatenate()([x, skip])  # (batch, h, w, 2 width): what the way down had seen here
+        if config.skip_connections:
+            x = layers.Concatenate()([x, skip])  # (batch, h, w, 2 width): what the way down had seen here
         x = residual_block(x, embedding, width)
 
     x = layers.Activation("silu")(layers.RMSNormalization()(x))

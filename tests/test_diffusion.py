@@ -44,9 +44,7 @@ def test_signal_falls_to_nothing(schedule):
     assert np.all(np.diff(schedule.logsnr) < 0)
     assert np.sqrt(schedule.alpha_bars[-1]) < 0.01
     assert schedule.alpha_bars[0] > 0.9
-    np.testing.assert_allclose(
-        np.exp(schedule.logsnr), schedule.alpha_bars / (1 - schedule.alpha_bars), rtol=1e-9
-    )
+    np.testing.assert_allclose(np.exp(schedule.logsnr), schedule.alpha_bars / (1 - schedule.alpha_bars), rtol=1e-9)
 
 
 def test_known_values():

@@ -8,7 +8,15 @@ import torch
 
 import helpers.sampling as sampling
 from helpers.diffusion import Schedule, cosine_schedule, keyed_noise, linear_schedule, predict_x_0
-from helpers.sampling import ancestral_table, ddim_table, guided_noise, read_digits, sample, sampling_times, solver_table
+from helpers.sampling import (
+    ancestral_table,
+    ddim_table,
+    guided_noise,
+    read_digits,
+    sample,
+    sampling_times,
+    solver_table,
+)
 from helpers.unet import UNetConfig, predict_noise
 
 MEAN, STD = 0.3, 0.5  # the Gaussian data of the closed forms
@@ -93,7 +101,14 @@ def closed_form(schedule, method, steps, eta):
     return ddim_moments(schedule, times, eta) if method == "ddim" else dpm_moments(schedule, times)
 
 
-CASES = [("ddpm", 100, 0.0), ("ddim", 100, 0.0), ("ddim", 25, 0.0), ("ddim", 30, 0.6), ("ddim", 20, 1.0), ("dpm++", 15, 0.0)]
+CASES = [
+    ("ddpm", 100, 0.0),
+    ("ddim", 100, 0.0),
+    ("ddim", 25, 0.0),
+    ("ddim", 30, 0.6),
+    ("ddim", 20, 1.0),
+    ("dpm++", 15, 0.0),
+]
 
 
 @pytest.mark.parametrize(("method", "steps", "eta"), CASES)
@@ -102,7 +117,14 @@ def test_gaussian_data_follows_the_closed_form(schedule, method, steps, eta):
     mean, variance = closed_form(schedule, method, steps, eta)
     labels = np.zeros(100, int)
     drawn = sample(
-        GaussianDenoiser(schedule), schedule, labels, method=method, steps=steps, eta=eta, guidance_scale=1.0, clip_x_0=False
+        GaussianDenoiser(schedule),
+        schedule,
+        labels,
+        method=method,
+        steps=steps,
+        eta=eta,
+        guidance_scale=1.0,
+        clip_x_0=False,
     ).images
     error = np.sqrt(variance / drawn.size)  # of the mean of 78,400 independent pixels
     assert abs(drawn.mean() - mean) < 4 * error
@@ -248,7 +270,12 @@ def test_guidance_formula(lively_unet, schedule):
     x_t, t, labels = random_images(3), np.array([80, 40, 5], np.int32), np.array([1, 2, 3], np.int32)
     cond = predict_noise(lively_unet, schedule, x_t, t, labels).numpy()
     uncond = predict_noise(lively_unet, schedule, x_t, t, np.full(3, -1, np.int32)).numpy()
-    for scale, expected in ((0.0, uncond), (1.0, cond), (0.5, (cond + uncond) / 2), (3.0, uncond + 3 * (cond - uncond))):
+    for scale, expected in (
+        (0.0, uncond),
+        (1.0, cond),
+        (0.5, (cond + uncond) / 2),
+        (3.0, uncond + 3 * (cond - uncond)),
+    ):
         tolerance = 1e-3 * np.abs(expected).max()
         np.testing.assert_allclose(guided_noise(lively_unet, schedule, x_t, t, labels, scale), expected, atol=tolerance)
 

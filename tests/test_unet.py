@@ -114,9 +114,10 @@ def test_half_precision_keeps_float32_weights_and_output(small_config):
     assert keras.config.dtype_policy().name == "float32"  # the global policy is as it was
 
 
-def test_map_only_ablation_has_no_label_in_the_embedding():
-    both, map_only = (build_unet(UNetConfig(class_in_embedding=yes)) for yes in (True, False))
-    assert both.count_params() - map_only.count_params() == 10 * 128
+def test_ablations_differ_only_where_they_should():
+    plain = build_unet(UNetConfig()).count_params()
+    assert build_unet(UNetConfig(class_in_embedding=True)).count_params() - plain == 10 * 128
+    assert build_unet(UNetConfig(skip_connections=False)).count_params() < plain
 
 
 @pytest.mark.parametrize(
