@@ -362,7 +362,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
     parser.add_argument("--predicts", choices=["noise", "velocity"], default=UNetConfig().predicts)
     parser.add_argument("--schedule", choices=sorted(SCHEDULES), default=recipe.schedule, help="default %(default)s")
-    parser.add_argument("--class-in-embedding", action="store_true", help="ablation: the digit enters there too")
+    parser.add_argument("--map-only", action="store_true", help="ablation: the digit enters as a map alone")
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default=recipe.precision)
     parser.add_argument("--distribute", choices=["none", "mirrored", "multiworker"], default="none")
     parser.add_argument("--held-out", type=Path, metavar="FOLDER", help="only print a trained network's held-out MSE")
@@ -377,7 +377,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError(f"{args.out} holds a training already: add --resume, or choose another folder.")
         strategy = make_strategy(args.distribute)  # before anything else touches a device
         config = TrainingConfig(steps=args.steps, schedule=args.schedule, precision=args.precision, seed=args.seed)
-        unet_config = UNetConfig(predicts=args.predicts, class_in_embedding=args.class_in_embedding)
+        unet_config = UNetConfig(predicts=args.predicts, class_in_embedding=not args.map_only)
         images, labels = training_split(load_mnist())
         train(unet_config, config, images, labels, args.out, resume=args.resume, strategy=strategy)
         print(f"Done: {args.out} holds the trained network.")

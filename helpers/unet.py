@@ -23,7 +23,7 @@ class UNetConfig:
     widths: tuple[int, ...] = (16, 48, 96)  # feature maps at 28x28, 14x14, 7x7: most where pixels are few
     embedding_width: int = 128  # numbers that carry (t, digit) into every block
     heads: int = 4  # of the self-attention at the last level
-    class_in_embedding: bool = False  # the digit also through the embedding; measured, it didn't help
+    class_in_embedding: bool = True  # the digit also enters through the embedding, not only as a map
     skip_connections: bool = True  # False only for notebook 03's experiment
     predicts: str = "velocity"  # what the output is: "noise" or "velocity"
 

@@ -116,7 +116,7 @@ def test_half_precision_keeps_float32_weights_and_output(small_config):
 
 def test_ablations_differ_only_where_they_should():
     plain = build_unet(UNetConfig()).count_params()
-    assert build_unet(UNetConfig(class_in_embedding=True)).count_params() - plain == 10 * 128
+    assert plain - build_unet(UNetConfig(class_in_embedding=False)).count_params() == 10 * 128
     assert build_unet(UNetConfig(skip_connections=False)).count_params() < plain
 
 
