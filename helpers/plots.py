@@ -16,6 +16,7 @@ from helpers.unet import UNetConfig
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 STYLE = {
     "axes.prop_cycle": plt.cycler(color=COLOURS),
+    "axes.axisbelow": True,
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -98,6 +99,7 @@ def show_filmstrip(
             axis.imshow(frames[column, row, ..., 0], vmin=limits[0], vmax=limits[1])
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
+            axis.spines[:].set_visible(False)
             if row == 0:
                 axis.set_title(str(t[column]), fontsize=10)
         if row_titles is not None:

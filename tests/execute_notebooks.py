@@ -1,0 +1,53 @@
+"""Re-execute and normalise the notebooks: `python tests/execute_notebooks.py [01 04 ...]`, all without arguments.
+
+Each runs top to bottom on a clean kernel, in its own folder. What differs between two runs of the same code
+(timing, cell ids, the kernel's version, widget state) is dropped, so that a diff shows only what changed.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+# The notebooks need `helpers`, and a failing run must not leave a damaged file.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from helpers.files import write_aside
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def normalise(notebook: nbformat.NotebookNode) -> None:
+    """Drop, in place, everything that isn't the notebook's content."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for position, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{position:02d}"
+        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if WIDGET_VIEW not in output.get("data", {})]
+    nbformat.validate(notebook)
+
+
+def execute(path: Path) -> float:
+    """Run one notebook and write it back; returns the seconds it took. A failing cell raises."""
+    notebook = nbformat.read(path, as_version=4)
+    started = time.monotonic()
+    NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
+    normalise(notebook)
+    with write_aside(path) as temporary:
+        nbformat.write(notebook, temporary)
+    return time.monotonic() - started
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or [""]
+    for path in sorted(NOTEBOOKS.rglob("*.ipynb")):
+        if any(path.name.startswith(prefix) for prefix in wanted):
+            print(f"{path.name}: {execute(path):.0f} s", flush=True)

@@ -1,0 +1,95 @@
+"""The judge is good, differs from the network that tunes, and sees what it should in the shipped model's samples."""
+
+import json
+
+import numpy as np
+import pytest
+
+import helpers.classifier as classifier
+from helpers.checkpoints import load_unet
+from helpers.classifier import (
+    FOLDER,
+    ROLES,
+    build_classifier,
+    digit_accuracy,
+    load_classifier,
+    pixel_spread,
+    read_images,
+)
+from helpers.data import to_model_range
+from helpers.files import ASSETS
+from helpers.sampling import sample
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return load_classifier("judge")
+
+
+def test_the_judge_reads_the_test_set(judge, mnist):
+    accuracy = digit_accuracy(judge, to_model_range(mnist.test_images), mnist.test_labels)
+    assert accuracy >= 0.995
+    assert abs(accuracy - json.loads((FOLDER / "judge.json").read_text())["test_accuracy"]) < 5e-4
+
+
+def test_the_tuning_network_reads_and_is_another_one(mnist):
+    images, labels = to_model_range(mnist.test_images[:2000]), mnist.test_labels[:2000]
+    assert digit_accuracy(load_classifier("features"), images, labels) > 0.98
+    shapes = [[weight.shape for weight in build_classifier(role).get_weights()] for role in ROLES]
+    assert shapes[0] != shapes[1]
+
+
+@pytest.mark.parametrize("predicts", ["velocity", "noise"])
+def test_shipped_networks_draw_what_was_asked(judge, predicts):
+    unet, schedule = load_unet(ASSETS / f"unet-{predicts}")
+    labels = np.arange(200) % 10
+    images = sample(unet, schedule, labels).images
+    assert digit_accuracy(judge, images, labels) >= 0.95
+    assert digit_accuracy(judge, images, (labels + 1) % 10) < 0.05
+
+
+def test_accuracy_counts_matches(judge, mnist):
+    images = to_model_range(mnist.test_images[:100])
+    read = read_images(judge, images)
+    half_wrong = read.copy()
+    half_wrong[::2] = (half_wrong[::2] + 1) % 10
+    assert digit_accuracy(judge, images, read) == 1 and digit_accuracy(judge, images, half_wrong) == 0.5
+
+
+def test_pixel_spread_of_known_images():
+    labels = np.arange(40) % 10
+    images = np.where(np.arange(40) < 20, -0.5, 0.5).reshape(-1, 1, 1, 1) * np.ones((1, 28, 28, 1))
+    assert pixel_spread(images, labels) == 0.5  # two of each digit at -0.5, two at 0.5
+    assert pixel_spread(labels.reshape(-1, 1, 1, 1) / 10 * np.ones((1, 28, 28, 1)), labels) == 0
+
+
+@pytest.mark.parametrize(
+    "images",
+    [np.zeros((0, 28, 28, 1)), np.zeros((2, 28, 28)), np.full((1, 28, 28, 1), 3.0), np.full((1, 28, 28, 1), np.nan)],
+)
+def test_images_refused(judge, images):
+    with pytest.raises(ValueError, match="images must be"):
+        read_images(judge, images)
+
+
+def test_labels_of_another_length_refused(judge):
+    with pytest.raises(ValueError, match="labels must be"):
+        digit_accuracy(judge, np.zeros((2, 28, 28, 1)), [1])
+
+
+def test_unknown_role_and_damaged_files(tmp_path):
+    with pytest.raises(ValueError, match="role must be"):
+        load_classifier("critic")
+    with pytest.raises(ValueError, match="missing or damaged"):
+        load_classifier("judge", tmp_path)
+    for name in ("judge.json", "judge.weights.h5"):
+        (tmp_path / name).write_bytes((FOLDER / name).read_bytes()[: -1 if name.endswith("h5") else None])
+    with pytest.raises(ValueError, match="SHA-256"):
+        load_classifier("judge", tmp_path)
+
+
+def test_command_line_judges(capsys):
+    assert classifier.main(["--judge", "--images", "50"]) == 0
+    assert "50 guided samples" in capsys.readouterr().out
+    assert classifier.main(["--judge", "--images", "5"]) == 2
+    assert capsys.readouterr().err == "error: --images must be at least 10, not 5.\n"
