@@ -1,6 +1,6 @@
 """A diffusion model for handwritten digits, in the order a lesson would tell it.
 
-data -> diffusion -> unet -> checkpoints -> training -> sampling -> classifier -> plots, benchmark.
+data -> diffusion -> unet -> checkpoints -> objective -> training -> sampling -> classifier -> plots, benchmark.
 Each module imports only the ones before it; `files` is the small tool they share.
 """
 

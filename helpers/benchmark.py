@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from helpers.checkpoints import load_unet
 from helpers.data import load_mnist, training_split
+from helpers.objective import TrainingConfig
 from helpers.sampling import sample
-from helpers.training import Trainer, TrainingConfig, batches
+from helpers.training import Trainer, batches
 from helpers.unet import UNetConfig
 
 

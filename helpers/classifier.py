@@ -156,10 +156,8 @@ def sweep(folder: Path, images: int) -> None:
                 unet, schedule, labels, method=method, steps=steps, eta=eta, guidance_scale=scale, seed=1
             ).images
             accuracy, spread = digit_accuracy(classifier, drawn, labels), pixel_spread(drawn, labels)
-            print(
-                f"{method:5} {steps:3d} steps, eta {eta:g}, guidance {scale:4.2f}: accuracy {accuracy:6.2%}, spread {spread:.3f}",
-                flush=True,
-            )
+            setting = f"{method:5} {steps:3d} steps, eta {eta:g}, guidance {scale:4.2f}"
+            print(f"{setting}: accuracy {accuracy:6.2%}, spread {spread:.3f}", flush=True)
 
 
 def judge(folder: Path, images: int) -> None:

@@ -1,4 +1,4 @@
-"""Algorithm 1: learning to predict the noise, on one CPU, several GPUs or several machines.
+"""Running Algorithm 1: updates, checkpoints, resuming, on one CPU, several GPUs or several machines.
 
     python -m helpers.training --out runs/mine            # the shipped recipe, from scratch
     python -m helpers.training --out runs/mine --resume   # go on after Ctrl-C
@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -24,9 +23,10 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from helpers.checkpoints import load_checkpoint, load_unet, save_checkpoint, save_unet
-from helpers.data import held_out_split, load_mnist, make_dataset, to_model_range, training_split
-from helpers.diffusion import SCHEDULES, Schedule, add_noise, keyed_noise, velocity
-from helpers.unet import UNetConfig, build_unet, predict_noise
+from helpers.data import held_out_split, load_mnist, make_dataset, training_split
+from helpers.diffusion import SCHEDULES, Schedule
+from helpers.objective import TrainingConfig, held_out_mse, training_loss, update_average
+from helpers.unet import UNetConfig, build_unet
 
 __all__ = [
     "TrainingConfig",
@@ -38,57 +38,6 @@ __all__ = [
     "train_step",
     "training_loss",
 ]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """The recipe of one training. The defaults are those of the shipped weights."""
-
-    steps: int = 5_500  # updates: 13 epochs, half an hour on 2 cores
-    batch_size: int = 128  # images an update, over all devices together
-    learning_rate: float = 3e-3  # the peak; Adam's steps at this size stay stable thanks to clipping
-    warmup_steps: int = 200  # updates until the peak: Adam's averages are unreliable at first
-    weight_decay: float = 0.01  # AdamW's; hardly matters with 55,000 images, kept for longer runs
-    gradient_clip: float = 1.0  # largest norm of the gradient of all weights together
-    label_dropout: float = 0.1  # share of the samples that see label -1: guidance needs both networks
-    ema_decay: float = 0.998  # averages the weights over about the last 500 updates
-    schedule: str = "cosine"  # leaves no signal at the last step, unlike the unscaled linear one
-    diffusion_steps: int = 100  # T
-    precision: str = "float32"  # or "mixed_bfloat16", on hardware that is faster with it
-    seed: int = 0  # fixes the weights' start, the order of the images, every t, noise and dropped label
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "diffusion_steps"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {getattr(self, name)!r}.")
-        for name in ("learning_rate", "gradient_clip"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} must be a positive number, not {getattr(self, name)!r}.")
-        for name in ("label_dropout", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)!r}.")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule must be one of {sorted(SCHEDULES)}, not {self.schedule!r}.")
-        if self.warmup_steps < 0 or self.weight_decay < 0 or self.seed < 0:
-            raise ValueError("warmup_steps, weight_decay and seed must not be negative.")
-
-
-def training_loss(
-    unet: keras.Model, schedule: Schedule, config: TrainingConfig, numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor
-) -> tf.Tensor:
-    """Algorithm 1, lines 2 to 5: the mean squared error on one batch of `x_0` `(batch, 28, 28, 1)` in [-1, 1].
-
-    All randomness follows from (config.seed, numbers), so a sample meets the same t, noise and label
-    dropout on whichever device, and after whichever pause, it is computed. Derived in notebook 04.
-    """
-    uniform = keyed_noise(config.seed, numbers, (2,), step=1, draw=tf.random.stateless_uniform)  # (batch, 2)
-    t = tf.cast(uniform[:, 0] * schedule.steps, tf.int32)  # (batch,), each of 0..steps-1 equally likely
-    noise = keyed_noise(config.seed, numbers, tuple(x_0.shape[1:]))  # (batch, 28, 28, 1)
-    # Each sample on its own forgets its label, so that every batch trains both networks that guidance needs.
-    labels = tf.where(uniform[:, 1] < config.label_dropout, -1, labels)
-    x_t = add_noise(schedule, x_0, t, noise)
-    target = noise if unet.unet_config.predicts == "noise" else velocity(schedule, x_0, t, noise)
-    return tf.reduce_mean(tf.square(unet([x_t, t, labels]) - target))
 
 
 def train_step(
@@ -105,14 +54,6 @@ def train_step(
     gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
     optimizer.apply([gradient / replica.num_replicas_in_sync for gradient in gradients], unet.trainable_variables)
     return loss
-
-
-def update_average(average: keras.Model, unet: keras.Model, step: tf.Tensor, max_decay: float) -> None:
-    """Move the EMA weights towards the network's; young averages forget faster, or they'd remember the start."""
-    step = tf.cast(step, tf.float32)
-    decay = tf.minimum(max_decay, (1 + step) / (10 + step))
-    for slow, fast in zip(average.weights, unet.weights, strict=True):
-        slow.assign(decay * slow + (1 - decay) * fast)
 
 
 def batches(
@@ -307,28 +248,6 @@ def _run(
             return
 
 
-def held_out_mse(
-    unet: keras.Model, schedule: Schedule, images: np.ndarray, labels: np.ndarray, *, per_image: int = 20, seed: int = 0
-) -> np.ndarray:
-    """MSE on the noise for each t, `(steps,)` float64, over images `(n, 28, 28)` uint8; predicting zero scores 1.
-
-    Every image is asked at `per_image` different t, spread so that each t sees equally many images.
-    """
-    network = tf.function(lambda x_t, t, y: predict_noise(unet, schedule, x_t, t, y), reduce_retracing=True)
-    total, count, batch_size = np.zeros(schedule.steps), np.zeros(schedule.steps), 250
-    for first in range(0, len(images), batch_size):
-        x_0 = to_model_range(images[first : first + batch_size])
-        y = tf.constant(labels[first : first + batch_size], tf.int32)
-        numbers = np.arange(first, first + len(x_0))
-        for round_ in range(per_image):
-            t = ((numbers + round_ * schedule.steps // per_image) % schedule.steps).astype(np.int32)
-            noise = keyed_noise(seed, numbers, tuple(x_0.shape[1:]), step=round_)
-            error = noise - network(add_noise(schedule, x_0, t, noise), t, y)
-            np.add.at(total, t, tf.reduce_mean(tf.square(error), axis=(1, 2, 3)).numpy())
-            np.add.at(count, t, 1)
-    return total / count
-
-
 def make_strategy(name: str) -> tf.distribute.Strategy:
     """ "none": one device; "mirrored": all local GPUs; "multiworker": all machines that TF_CONFIG names."""
     if name == "mirrored":
@@ -348,7 +267,7 @@ def _print_held_out(folder: Path) -> None:
         print(f"t = {t:2d}..{t + 9:2d}  noise MSE {mse[t : t + 10].mean():.4f}")
     as_velocity = float(np.mean(mse / schedule.alpha_bars))
     print(
-        f"all t         noise MSE {mse.mean():.4f} (predicting zero: 1.0), the same errors as velocity {as_velocity:.4f}"
+        f"all t         noise MSE {mse.mean():.4f} (predicting zero: 1.0), as errors of the velocity {as_velocity:.4f}"
     )
 
 

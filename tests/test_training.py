@@ -17,7 +17,8 @@ import helpers.training as training
 from helpers.checkpoints import load_unet
 from helpers.data import to_model_range
 from helpers.diffusion import keyed_noise
-from helpers.training import TrainingConfig, held_out_mse, train, train_step, training_loss, update_average
+from helpers.objective import TrainingConfig, held_out_mse, training_loss, update_average
+from helpers.training import train, train_step
 from helpers.unet import UNetConfig, build_unet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,8 @@ from helpers.training import make_strategy  # first: the cluster must exist befo
 if __name__ == "__main__":
     strategy = make_strategy(sys.argv[2])
     from helpers.data import load_mnist
-    from helpers.training import TrainingConfig, train
+    from helpers.objective import TrainingConfig
+    from helpers.training import train
     from helpers.unet import UNetConfig
 
     mnist = load_mnist()
