@@ -8,6 +8,7 @@ a file, so a stranger's folder can't run any.
 import csv
 import dataclasses
 import json
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -58,7 +59,9 @@ def load_unet(folder: str | Path = SHIPPED) -> tuple[keras.Model, Schedule]:
         raise ValueError(f"{weights} is damaged or belongs to another config.json: its SHA-256 isn't the recorded one.")
     unet = build_unet(unet_config)
     try:
-        unet.load_weights(weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of every part that doesn't fit before it raises
+            unet.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"{weights} doesn't fit the network that config.json describes.") from error
     return unet, schedule

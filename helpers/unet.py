@@ -168,6 +168,8 @@ def predict_noise(unet: keras.Model, schedule: Schedule, x_t: tf.Tensor, t: tf.T
 
     x_t and the result `(batch, 28, 28, 1)` float32; t and labels `(batch,)` int32, label -1 = no digit given.
     """
+    # Keras takes either NumPy arrays or tensors, not both in one call.
+    x_t, t, labels = tf.cast(x_t, tf.float32), tf.cast(t, tf.int32), tf.cast(labels, tf.int32)
     output = unet([x_t, t, labels])
     if unet.unet_config.predicts == "noise":
         return output

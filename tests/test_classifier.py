@@ -59,7 +59,9 @@ def test_accuracy_counts_matches(judge, mnist):
 def test_pixel_spread_of_known_images():
     labels = np.arange(40) % 10
     images = np.where(np.arange(40) < 20, -0.5, 0.5).reshape(-1, 1, 1, 1) * np.ones((1, 28, 28, 1))
-    assert pixel_spread(images, labels) == 0.5  # two of each digit at -0.5, two at 0.5
+    np.testing.assert_allclose(pixel_spread(images, labels), np.sqrt(1 / 3))  # (-.5, -.5, .5, .5) of each digit
+    with pytest.raises(ValueError, match="each digit at least twice"):
+        pixel_spread(images, np.zeros(40, int))
     assert pixel_spread(labels.reshape(-1, 1, 1, 1) / 10 * np.ones((1, 28, 28, 1)), labels) == 0
 
 

@@ -29,7 +29,7 @@ def test_show_images_keeps_the_order_and_the_limits():
     assert [axis.get_title() for axis in figure.axes] == [*"0123456", ""]
     assert figure.axes[0].images[0].get_clim() == (-1, 1)
     with pytest.raises(ValueError, match="images must be"):
-        show_images(images[0])
+        show_images(images[0, ..., 0])
 
 
 def test_filmstrip_runs_to_the_right():

@@ -190,7 +190,9 @@ def to_torch(images):
 @pytest.mark.parametrize("steps", [100, 20])
 def test_ddpm_steps_equal_diffusers(schedule, steps):
     table = solver_table(schedule, "ddpm", steps)
-    theirs = diffusers.DDPMScheduler(trained_betas=schedule.betas, variance_type="fixed_small", clip_sample=True)
+    theirs = diffusers.DDPMScheduler(
+        num_train_timesteps=100, trained_betas=schedule.betas, variance_type="fixed_small", clip_sample=True
+    )
     theirs.set_timesteps(timesteps=table[0].tolist())
     for i, t in enumerate(table[0]):
         x_t, noise = random_images(seed=i), random_images(seed=1000 + i)
@@ -204,7 +206,9 @@ def test_ddpm_steps_equal_diffusers(schedule, steps):
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_ddim_steps_equal_diffusers(schedule, eta):
     table = solver_table(schedule, "ddim", 20, eta)
-    theirs = diffusers.DDIMScheduler(trained_betas=schedule.betas, clip_sample=True, timestep_spacing="trailing")
+    theirs = diffusers.DDIMScheduler(
+        num_train_timesteps=100, trained_betas=schedule.betas, clip_sample=True, timestep_spacing="trailing"
+    )
     theirs.set_timesteps(20)
     assert theirs.timesteps.tolist() == table[0].tolist()
     for i, t in enumerate(table[0]):
@@ -221,6 +225,7 @@ def test_ddim_steps_equal_diffusers(schedule, eta):
 def test_dpm_solver_steps_equal_diffusers(schedule, steps):
     table = solver_table(schedule, "dpm++", steps)
     theirs = diffusers.DPMSolverMultistepScheduler(
+        num_train_timesteps=100,
         trained_betas=schedule.betas,
         algorithm_type="dpmsolver++",
         solver_order=2,
@@ -277,7 +282,9 @@ def test_guidance_formula(lively_unet, schedule):
         (3.0, uncond + 3 * (cond - uncond)),
     ):
         tolerance = 1e-3 * np.abs(expected).max()
-        np.testing.assert_allclose(guided_noise(lively_unet, schedule, x_t, t, labels, scale), expected, atol=tolerance)
+        np.testing.assert_allclose(
+            guided_noise(lively_unet, schedule, tf.constant(x_t), t, labels, scale), expected, atol=tolerance
+        )
 
 
 def same(first, second):
