@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.diffusion import add_noise, velocity
-from helpers.unet import UNetConfig, build_unet, class_map, predict_noise, sinusoidal_embedding
+from helpers.unet import UNetConfig, build_unet, class_map, predict_noise, self_attention, sinusoidal_embedding
 
 
 def inputs(count=4, seed=0):
@@ -36,6 +36,14 @@ def test_every_path_starts_small(small_config):
 def test_attention_only_at_seven_by_seven(shipped_size):
     attention = [layer for layer in shipped_size.layers if isinstance(layer, keras.layers.MultiHeadAttention)]
     assert [layer.output.shape for layer in attention] == [(None, 49, 96)]
+
+
+def test_attention_is_added_to_its_raw_input():
+    x_in = keras.Input((7, 7, 8))
+    attention = keras.Model(x_in, self_attention(x_in, heads=2))
+    attention.set_weights([np.zeros_like(weight) for weight in attention.get_weights()])
+    x = np.random.default_rng(0).normal(3, 2, (2, 7, 7, 8)).astype(np.float32)
+    np.testing.assert_array_equal(attention(x), x)
 
 
 def test_last_level_is_a_position_not_a_width():
