@@ -263,12 +263,11 @@ def _print_held_out(folder: Path) -> None:
     unet, schedule = load_unet(folder)
     images, labels = held_out_split(load_mnist())
     mse = held_out_mse(unet, schedule, images, labels)
+    print(f"noise MSE for each t (predicting zero: 1.0), {len(images)} held-out images")
     for t in range(0, schedule.steps, 10):
-        print(f"t = {t:2d}..{t + 9:2d}  noise MSE {mse[t : t + 10].mean():.4f}")
+        print(f"t = {t:2d}..: " + " ".join(f"{value:.4f}" for value in mse[t : t + 10]))
     as_velocity = float(np.mean(mse / schedule.alpha_bars))
-    print(
-        f"all t         noise MSE {mse.mean():.4f} (predicting zero: 1.0), as errors of the velocity {as_velocity:.4f}"
-    )
+    print(f"all t: noise MSE {mse.mean():.4f}, the same errors as MSE on the velocity {as_velocity:.4f}")
 
 
 def main(arguments: list[str] | None = None) -> int:
