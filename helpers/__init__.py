@@ -1,7 +1,7 @@
 """A diffusion model for handwritten digits, in the order a lesson would tell it.
 
 data -> diffusion -> unet -> checkpoints -> objective -> training -> sampling -> classifier -> plots, benchmark.
-Each module imports only the ones before it; `files` is the small tool they share.
+Each module imports only the ones before it; `files` and `command_line` are the small tools they share.
 """
 
 import os

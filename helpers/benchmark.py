@@ -1,6 +1,5 @@
 """Speed and memory on this machine: `python -m helpers.benchmark`. Run it with nothing else running."""
 
-import argparse
 import os
 import resource
 import statistics
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.checkpoints import load_unet
+from helpers.command_line import CommandLine
 from helpers.data import load_mnist, training_split
 from helpers.objective import TrainingConfig
 from helpers.sampling import sample
@@ -62,7 +62,7 @@ def training_images_per_second(precision: str, steps: int = 20) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.benchmark", description=__doc__)
+    parser = CommandLine(prog="python -m helpers.benchmark", description=__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="timed calls, of which the median is printed")
     args = parser.parse_args(arguments)
     if args.repeats < 1:

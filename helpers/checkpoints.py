@@ -9,7 +9,6 @@ import csv
 import dataclasses
 import json
 import warnings
-import zipfile
 from pathlib import Path
 
 import keras
@@ -23,7 +22,16 @@ SHIPPED = ASSETS / "unet-velocity"  # the better of the two on held-out images: 
 
 
 def save_unet(folder: str | Path, unet: keras.Model, schedule: Schedule, recipe: dict, history: list[dict]) -> None:
-    """Write a trained network as a folder, each file aside and renamed. `recipe` is kept for the record."""
+    """Write a trained network as a folder, each file aside and renamed. `recipe` is kept for the record.
+
+    Raises `ValueError` for a schedule that its name and number of steps don't describe.
+    """
+    if schedule.name not in SCHEDULES or not np.array_equal(
+        SCHEDULES[schedule.name](schedule.steps).betas, schedule.betas
+    ):
+        raise ValueError(
+            f"schedule must be one of {sorted(SCHEDULES)} with its default betas: config.json holds its name."
+        )
     folder = Path(folder)
     with write_aside(folder / "unet.weights.h5") as temporary:
         unet.save_weights(temporary)
@@ -45,7 +53,7 @@ def load_unet(folder: str | Path = SHIPPED) -> tuple[keras.Model, Schedule]:
     """
     folder = Path(folder)
     weights = folder / "unet.weights.h5"
-    for file in (folder / "config.json", weights):
+    for file in (folder / "config.json", weights, folder / "history.csv"):
         if not file.is_file():
             raise ValueError(f"{folder} is not a trained network: {file.name} is missing.")
     try:
@@ -98,6 +106,6 @@ def load_checkpoint(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:
             for key in file.files:
                 if key != "state":
                     arrays.setdefault(key.rsplit("/", 1)[0], []).append(file[key])
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive can raise almost anything, from zlib.error to KeyError
         raise ValueError(f"{path} can't be resumed from ({error}); start anew without --resume.") from error
     return arrays, state

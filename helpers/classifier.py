@@ -8,7 +8,6 @@ Whatever is chosen by one network would flatter itself in that network's eyes, s
 choices and "judge", of another architecture, gives the verdict. Used from notebook 05 on.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -20,6 +19,7 @@ import tensorflow as tf
 from keras import layers
 
 from helpers.checkpoints import SHIPPED, load_unet
+from helpers.command_line import CommandLine
 from helpers.data import held_out_split, load_mnist, make_dataset, to_model_range, training_split
 from helpers.files import ASSETS, sha256_of_file, write_aside
 from helpers.sampling import sample
@@ -121,7 +121,10 @@ def train_classifier(
     steps = epochs * (len(images) // batch_size)
     numbers = tf.data.Dataset.range(steps * batch_size).batch(batch_size)
     data = make_dataset(images, labels, batch_size, seed, numbers).map(lambda x, y: (vary(x, training=True), y))
-    rate = keras.optimizers.schedules.CosineDecay(1e-4, steps, warmup_target=4e-3, warmup_steps=steps // 20)
+    # Keras counts the decay from the end of the warm-up.
+    rate = keras.optimizers.schedules.CosineDecay(
+        1e-4, steps - steps // 20, warmup_target=4e-3, warmup_steps=steps // 20
+    )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     classifier.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), loss, metrics=["accuracy"])
     classifier.fit(data.repeat(), epochs=epochs, steps_per_epoch=steps // epochs, verbose=verbose)
@@ -181,9 +184,7 @@ def judge(folder: Path, images: int) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.classifier", description="Measure samples with digit CNNs."
-    )
+    parser = CommandLine(prog="python -m helpers.classifier", description="Measure samples with digit CNNs.")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--train", action="store_true", help="train both classifiers into assets/")
     action.add_argument("--sweep", action="store_true", help="compare samplers and guidance scales")
@@ -192,8 +193,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=int, help="samples (default: 10000 to judge, 1000 a row of the sweep)")
     args = parser.parse_args(arguments)
     try:
-        if args.images is not None and args.images < 10:
-            raise ValueError(f"--images must be at least 10, not {args.images}.")
+        if args.images is not None and args.images < 20:
+            raise ValueError(f"--images must be at least 20, not {args.images}.")
         if args.train:
             for role in ROLES:
                 print(role, save_classifier(train_classifier(role)))
@@ -201,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
             sweep(args.weights, args.images or 1_000)
         else:
             judge(args.weights, args.images or 10_000)
-    except ValueError as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -52,7 +52,7 @@ class Schedule:
 
     @cached_property
     def alpha_bars(self) -> np.ndarray:
-        """`(steps,)` float64: the product of all alphas up to and including t (below eq. 4)."""
+        """`(steps,)` float64: the product of all alphas up to and including t (defined above eq. 4)."""
         return np.cumprod(self.alphas)
 
     @cached_property

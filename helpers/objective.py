@@ -4,21 +4,22 @@ Derived in notebook 04. How the loss is brought down, and for how long, is `trai
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from helpers.data import to_model_range
-from helpers.diffusion import SCHEDULES, Schedule, add_noise, keyed_noise, velocity
+from helpers.diffusion import SCHEDULES, Schedule, add_noise, keyed_noise, predict_x_0, velocity
 from helpers.unet import predict_noise
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The recipe of one training. The defaults are those of the shipped weights."""
+    """The recipe of one training. The defaults are those of the network that `load_unet()` returns."""
 
-    steps: int = 5_500  # updates: 13 epochs, half an hour on 2 cores
+    steps: int = 5_500  # updates: 13 epochs
     batch_size: int = 128  # images an update, over all devices together
     learning_rate: float = 3e-3  # the peak; Adam's steps at this size stay stable thanks to clipping
     warmup_steps: int = 200  # updates until the peak: Adam's averages are unreliable at first
@@ -73,15 +74,32 @@ def update_average(average: keras.Model, unet: keras.Model, step: tf.Tensor, max
         slow.assign(decay * slow + (1 - decay) * fast)
 
 
+class HeldOutMse(NamedTuple):
+    """Mean squared errors for each t, `(steps,)` float64 each, on images that no training saw."""
+
+    noise: np.ndarray  # of the predicted noise: predicting zero scores 1
+    x_0: np.ndarray  # of the predicted image, clipped to [-1, 1] as the sampler does: what sampling needs
+
+
 def held_out_mse(
     unet: keras.Model, schedule: Schedule, images: np.ndarray, labels: np.ndarray, *, per_image: int = 20, seed: int = 0
-) -> np.ndarray:
-    """MSE on the noise for each t, `(steps,)` float64, over images `(n, 28, 28)` uint8; predicting zero scores 1.
+) -> HeldOutMse:
+    """How wrong the network is on images `(n, 28, 28)` uint8 with labels `(n,)`, n at least schedule.steps.
 
     Every image is asked at `per_image` different t, spread so that each t sees equally many images.
     """
-    network = tf.function(lambda x_t, t, y: predict_noise(unet, schedule, x_t, t, y), reduce_retracing=True)
-    total, count, batch_size = np.zeros(schedule.steps), np.zeros(schedule.steps), 250
+    if len(images) < schedule.steps:
+        raise ValueError(f"images must be at least {schedule.steps}, one for each t, not {len(images)}.")
+
+    @tf.function(reduce_retracing=True)
+    def errors(x_0: tf.Tensor, t: tf.Tensor, y: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x_t = add_noise(schedule, x_0, t, noise)
+        predicted = predict_noise(unet, schedule, x_t, t, y)
+        image = tf.clip_by_value(predict_x_0(schedule, x_t, t, predicted), -1.0, 1.0)
+        both = [noise - predicted, x_0 - image]  # (batch, 28, 28, 1) each
+        return tuple(tf.reduce_mean(tf.square(error), axis=(1, 2, 3)) for error in both)  # (batch,) each
+
+    total, count, batch_size = np.zeros((2, schedule.steps)), np.zeros(schedule.steps), 250
     for first in range(0, len(images), batch_size):
         x_0 = to_model_range(images[first : first + batch_size])
         y = tf.constant(labels[first : first + batch_size], tf.int32)
@@ -89,7 +107,7 @@ def held_out_mse(
         for round_ in range(per_image):
             t = ((numbers + round_ * schedule.steps // per_image) % schedule.steps).astype(np.int32)
             noise = keyed_noise(seed, numbers, tuple(x_0.shape[1:]), step=round_)
-            error = noise - network(add_noise(schedule, x_0, t, noise), t, y)
-            np.add.at(total, t, tf.reduce_mean(tf.square(error), axis=(1, 2, 3)).numpy())
+            for row, error in zip(total, errors(x_0, tf.constant(t), y, noise), strict=True):
+                np.add.at(row, t, error.numpy())
             np.add.at(count, t, 1)
-    return total / count
+    return HeldOutMse(*(total / count))

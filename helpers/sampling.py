@@ -7,7 +7,6 @@ predicted x_0, of the x_0 predicted one step before, and of fresh noise make up 
 loop serves them all.
 """
 
-import argparse
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.checkpoints import SHIPPED, load_unet
+from helpers.command_line import CommandLine
 from helpers.data import to_pixels
 from helpers.diffusion import Schedule, keyed_noise, predict_x_0
 from helpers.files import write_aside
@@ -284,7 +284,7 @@ def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: i
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.sampling", description="Draw handwritten digits.")
+    parser = CommandLine(prog="python -m helpers.sampling", description="Draw handwritten digits.")
     parser.add_argument("digits", help='what to draw, for example "3141592653"')
     parser.add_argument("--out", type=Path, default=Path("digits.png"), help="PNG to write (default %(default)s)")
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained network")
@@ -295,8 +295,8 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         labels = read_digits(args.digits)
-        if args.out.suffix != ".png":
-            raise ValueError(f"--out must end in .png, not {args.out.name!r}.")
+        if args.out.suffix != ".png" or args.out.is_dir():
+            raise ValueError(f"--out must be a file that ends in .png, not {args.out.name!r}.")
         unet, schedule = load_unet(args.weights)
         options = {"method": args.method, "steps": args.steps, "guidance_scale": args.guidance_scale, "seed": args.seed}
         save_png(args.out, sample(unet, schedule, labels, **options).images)

@@ -7,7 +7,6 @@
 Derived in notebook 04.
 """
 
-import argparse
 import dataclasses
 import signal
 import sys
@@ -23,6 +22,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from helpers.checkpoints import load_checkpoint, load_unet, save_checkpoint, save_unet
+from helpers.command_line import CommandLine
 from helpers.data import held_out_split, load_mnist, make_dataset, training_split
 from helpers.diffusion import SCHEDULES, Schedule
 from helpers.objective import TrainingConfig, held_out_mse, training_loss, update_average
@@ -103,7 +103,9 @@ class Trainer:
         self.recent: list[float] = []  # losses since the last row of the history
         # Only one of several workers writes files.
         resolver = strategy.cluster_resolver
-        self.is_chief = resolver is None or resolver.task_type in (None, "", "chief") or resolver.task_id == 0
+        self.is_chief = resolver is None or resolver.task_type in (None, "", "chief")
+        if not self.is_chief and "chief" not in resolver.cluster_spec().jobs:
+            self.is_chief = resolver.task_type == "worker" and resolver.task_id == 0
 
     @tf.function
     def distributed_step(self, numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -137,7 +139,11 @@ class Trainer:
         path = folder / "checkpoint.npz"
         arrays, state = load_checkpoint(path)
         if state["recipe"] != self.recipe():
-            raise ValueError(f"{path} belongs to another recipe: {state['recipe']}, not {self.recipe()}.")
+            theirs, mine = ({**recipe["unet"], **recipe["training"]} for recipe in (state["recipe"], self.recipe()))
+            other = [
+                f"{name} {theirs.get(name)!r}, not {mine[name]!r}" for name in mine if theirs.get(name) != mine[name]
+            ]
+            raise ValueError(f"{path} belongs to another recipe: {', '.join(other)}.")
         for name, variables in self._parts().items():
             for variable, value in zip(variables, arrays[name], strict=True):
                 variable.assign(value)
@@ -170,6 +176,7 @@ def train(
     has a row for every `history_every` steps: step, mean loss of those steps, seconds of training.
     Raises `FloatingPointError` if the loss is no longer a number; the last checkpoint is kept.
     """
+    _check_data(images, labels, unet_config)
     strategy = strategy or tf.distribute.get_strategy()
     trainer = Trainer(unet_config, config, strategy)
     out = None if out is None else Path(out)
@@ -187,11 +194,19 @@ def train(
     )
     with bar, _interrupts_noted() as interrupted:
         _run(trainer, data, bar, interrupted, out, history_every, save_every_seconds)
-    if out is not None:
-        trainer.save(out)
-    if interrupted.is_set():
-        raise KeyboardInterrupt
+        if out is not None:
+            trainer.save(out)
+    if trainer.step < config.steps:
+        raise KeyboardInterrupt(f"Stopped after step {trainer.step}" + (f", saved in {out}." if out else "."))
     return trainer.average, trainer.schedule, trainer.history
+
+
+def _check_data(images: np.ndarray, labels: np.ndarray, config: UNetConfig) -> None:
+    size = config.image_size
+    if images.ndim != 3 or images.shape[1:] != (size, size) or images.dtype != np.uint8:
+        raise ValueError(f"images must be (n, {size}, {size}) uint8, not {images.shape} {images.dtype}.")
+    if labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= config.num_classes:
+        raise ValueError(f"labels must be one of 0..{config.num_classes - 1} for each of {len(images)} images.")
 
 
 @contextmanager
@@ -227,7 +242,7 @@ def _run(
     for batch in data:
         loss = float(trainer.distributed_step(*batch))
         if not np.isfinite(loss):
-            raise FloatingPointError(f"the loss at step {trainer.step} is {loss}; try a lower learning_rate.")
+            raise FloatingPointError(f"the loss at step {trainer.step} is {loss}: no good weights come after that.")
         trainer.recent.append(loss)
         trainer.step, trainer.seconds = trainer.step + 1, time.monotonic() - started
         bar.update()
@@ -263,17 +278,16 @@ def _print_held_out(folder: Path) -> None:
     unet, schedule = load_unet(folder)
     images, labels = held_out_split(load_mnist())
     mse = held_out_mse(unet, schedule, images, labels)
-    print(f"noise MSE for each t (predicting zero: 1.0), {len(images)} held-out images")
-    for t in range(0, schedule.steps, 10):
-        print(f"t = {t:2d}..: " + " ".join(f"{value:.4f}" for value in mse[t : t + 10]))
-    as_velocity = float(np.mean(mse / schedule.alpha_bars))
-    print(f"all t: noise MSE {mse.mean():.4f}, the same errors as MSE on the velocity {as_velocity:.4f}")
+    for name, values in (("noise (predicting zero: 1.0)", mse.noise), ("x_0, clipped", mse.x_0)):
+        print(f"MSE of the predicted {name}, {len(images)} held-out images, mean of all t: {values.mean():.4f}")
+        for t in range(0, schedule.steps, 10):
+            print(f"  t = {t:2d}..: " + " ".join(f"{value:.4f}" for value in values[t : t + 10]))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     recipe = TrainingConfig()
-    parser = argparse.ArgumentParser(prog="python -m helpers.training", description="Train the U-Net on MNIST.")
+    parser = CommandLine(prog="python -m helpers.training", description="Train the U-Net on MNIST.")
     parser.add_argument("--out", type=Path, help="folder for checkpoints and the trained network")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--steps", type=int, default=recipe.steps, help="updates (default %(default)s)")
@@ -293,16 +307,20 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError("--out is needed: the folder for checkpoints and the trained network.")
         if not args.resume and (args.out / "checkpoint.npz").exists():
             raise ValueError(f"{args.out} holds a training already: add --resume, or choose another folder.")
-        strategy = make_strategy(args.distribute)  # before anything else touches a device
         config = TrainingConfig(steps=args.steps, schedule=args.schedule, precision=args.precision, seed=args.seed)
         unet_config = UNetConfig(predicts=args.predicts, class_in_embedding=not args.map_only)
+        args.out.mkdir(parents=True, exist_ok=True)  # now rather than after three minutes, if it can't be made
+        strategy = make_strategy(args.distribute)  # before anything else touches a device
         images, labels = training_split(load_mnist())
         train(unet_config, config, images, labels, args.out, resume=args.resume, strategy=strategy)
         print(f"Done: {args.out} holds the trained network.")
-    except KeyboardInterrupt:
-        print(f"\nStopped and saved. To go on, run the same command with --resume (checkpoint in {args.out}).")
+    except KeyboardInterrupt as interrupt:
+        if interrupt.args:
+            print(f"{interrupt} To go on, run the same command with --resume.")
+        else:
+            print("Stopped before there was anything new to save.")
         return 130
-    except (ValueError, RuntimeError, FloatingPointError) as error:
+    except (ValueError, RuntimeError, FloatingPointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -52,7 +52,7 @@ def sinusoidal_embedding(t: keras.KerasTensor, width: int) -> keras.KerasTensor:
     Vaswani et al. 2017, section 3.5. The first pairs tell neighbouring steps apart, the last ones early
     from late. Derived in notebook 03.
     """
-    # Wavelengths from 2 pi to 2 pi * 1000 steps: 100 steps never run once around the longest.
+    # Wavelengths from 2 pi to almost 2 pi * 1000 steps: 100 steps never run once around the longest.
     frequencies = np.exp(-np.log(1000.0) * np.arange(width // 2) / (width // 2)).astype("float32")  # (width / 2,)
     angles = ops.cast(t, "float32")[:, None] * frequencies[None, :]  # (batch,) -> (batch, width / 2)
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)  # (batch, width)
@@ -71,7 +71,7 @@ def residual_block(x: keras.KerasTensor, embedding: keras.KerasTensor, width: in
     """`(batch, h, w, any)` -> `(batch, h, w, width)`: two convolutions whose result is added to the input.
 
     The embedding of (t, digit) scales and shifts the features between the two (Dhariwal & Nichol 2021,
-    section 4.3). The last convolution starts at zero, so that an untrained block passes its input on.
+    section 3.1). The last convolution starts at zero, so that an untrained block passes its input on.
     """
     h = layers.Activation("silu")(layers.RMSNormalization()(x))
     h = layers.Conv2D(width, 3, padding="same")(h)  # (batch, h, w, width)
@@ -167,11 +167,16 @@ def predict_noise(unet: keras.Model, schedule: Schedule, x_t: tf.Tensor, t: tf.T
     """The network's opinion of the noise in x_t, whichever of noise or velocity it was trained on.
 
     x_t and the result `(batch, 28, 28, 1)` float32; t and labels `(batch,)` int32, label -1 = no digit given.
+    Raises `ValueError` for images of another size.
     """
+    config = unet.unet_config
+    expected = (config.image_size, config.image_size, config.channels)
+    if tuple(x_t.shape[1:]) != expected:
+        raise ValueError(f"x_t must be (batch, {', '.join(map(str, expected))}), not {tuple(x_t.shape)}.")
     # Keras takes either NumPy arrays or tensors, not both in one call.
     x_t, t, labels = tf.cast(x_t, tf.float32), tf.cast(t, tf.int32), tf.cast(labels, tf.int32)
     output = unet([x_t, t, labels])
-    if unet.unet_config.predicts == "noise":
+    if config.predicts == "noise":
         return output
     _, noise = from_velocity(schedule, x_t, t, output)
     return noise

@@ -15,6 +15,7 @@ from helpers.checkpoints import (
     save_unet,
     write_history,
 )
+from helpers.diffusion import linear_schedule
 from helpers.files import ASSETS
 
 HISTORY = [{"step": 50, "loss": 0.5, "seconds": 1.5}, {"step": 100, "loss": 0.25, "seconds": 3.0}]
@@ -36,11 +37,17 @@ def test_round_trip(folder, lively_unet, schedule):
     assert sorted(file.name for file in folder.iterdir()) == ["config.json", "history.csv", "unet.weights.h5"]
 
 
-@pytest.mark.parametrize("name", ["config.json", "unet.weights.h5"])
+@pytest.mark.parametrize("name", ["config.json", "unet.weights.h5", "history.csv"])
 def test_a_missing_part(folder, name):
     (folder / name).unlink()
     with pytest.raises(ValueError, match=f"network is not a trained network: {name} is missing"):
         load_unet(folder)
+
+
+def test_a_schedule_that_could_not_be_loaded_is_not_saved(lively_unet, tmp_path):
+    with pytest.raises(ValueError, match="schedule must be one of"):
+        save_unet(tmp_path, lively_unet, linear_schedule(100, 1e-3, 0.1), {}, HISTORY)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_folder_at_all(tmp_path):

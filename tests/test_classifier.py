@@ -94,4 +94,4 @@ def test_command_line_judges(capsys):
     assert classifier.main(["--judge", "--images", "50"]) == 0
     assert "50 guided samples" in capsys.readouterr().out
     assert classifier.main(["--judge", "--images", "5"]) == 2
-    assert capsys.readouterr().err == "error: --images must be at least 10, not 5.\n"
+    assert capsys.readouterr().err == "error: --images must be at least 20, not 5.\n"

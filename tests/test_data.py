@@ -73,6 +73,22 @@ def test_truncated(tmp_path, size):
         load_mnist(tmp_path / "cut.npz")
 
 
+def test_a_damaged_archive(tmp_path):
+    data = bytearray((ASSETS / "mnist.npz").read_bytes())
+    for place in (10, 5_000_000, len(data) - 40):  # its first header, the compressed stream, its directory
+        damaged = data.copy()
+        damaged[place : place + 20] = bytes(20)
+        (tmp_path / "damaged.npz").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"damaged\.npz"):
+            load_mnist(tmp_path / "damaged.npz")
+
+
+def test_the_right_bytes_in_another_shape(mnist, tmp_path):
+    save(tmp_path / "flat.npz", mnist, x_test=mnist.test_images.reshape(10_000, 784))
+    with pytest.raises(DataError, match="x_test"):
+        load_mnist(tmp_path / "flat.npz")
+
+
 def test_an_array_is_missing_or_holds_python_objects(mnist, tmp_path):
     np.savez(tmp_path / "three.npz", x_train=mnist.train_images)
     with pytest.raises(DataError, match="can't be read"):

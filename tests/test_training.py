@@ -125,7 +125,7 @@ def interrupt_after(steps, monkeypatch):
 
 def test_resuming_gives_the_run_it_would_have_been(mnist, tmp_path, monkeypatch):
     whole, _, history = tiny_run(mnist)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="Stopped after step 7, saved in"):
         interrupt_after(7, patch)
         tiny_run(mnist, tmp_path)
     assert [row["step"] for row in json.loads(str(np.load(tmp_path / "checkpoint.npz")["state"]))["history"]] == [5]
@@ -143,7 +143,7 @@ def test_resuming_gives_the_run_it_would_have_been(mnist, tmp_path, monkeypatch)
 
 def test_resuming_another_recipe_is_refused(mnist, tmp_path):
     tiny_run(mnist, tmp_path, steps=2)
-    with pytest.raises(ValueError, match="belongs to another recipe"):
+    with pytest.raises(ValueError, match="belongs to another recipe: steps 2, not 3"):
         tiny_run(mnist, tmp_path, steps=3, resume=True)
 
 
@@ -151,9 +151,24 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(mnist, tmp_p
     tiny_run(mnist, tmp_path, steps=2)
     before = (tmp_path / "checkpoint.npz").read_bytes()
     recipe = TrainingConfig(steps=20, batch_size=16, warmup_steps=0, learning_rate=1e30)
-    with pytest.raises(FloatingPointError, match="the loss at step .* is nan"):
+    with pytest.raises(FloatingPointError, match="the loss at step .* is (nan|inf)"):
         train(TINY, recipe, mnist.train_images[:100], mnist.train_labels[:100], tmp_path, progress=False)
     assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("wrong", ["size", "type", "label", "length"])
+def test_data_that_does_not_fit_the_network(mnist, wrong):
+    images, labels = mnist.train_images[:50], mnist.train_labels[:50].astype(int)
+    if wrong == "size":
+        images = images[:, :24]
+    elif wrong == "type":
+        images = images / 255
+    elif wrong == "label":
+        labels[3] = 10
+    else:
+        labels = labels[:49]
+    with pytest.raises(ValueError, match="images must be" if wrong in ("size", "type") else "labels must be"):
+        train(TINY, TrainingConfig(steps=1, batch_size=16), images, labels, progress=False)
 
 
 def test_it_learns(mnist):
@@ -162,24 +177,29 @@ def test_it_learns(mnist):
     unet, schedule, history = train(TINY, recipe, images, labels, history_every=10, progress=False)
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
     mse = held_out_mse(unet, schedule, mnist.train_images[-500:], mnist.train_labels[-500:], per_image=2)
-    assert mse.mean() < 0.6
+    assert mse.noise.mean() < 0.6
 
 
 def test_held_out_mse_of_predicting_zero_is_one(mnist, schedule):
     mse = held_out_mse(Spy("noise"), schedule, mnist.train_images[-500:], mnist.train_labels[-500:], per_image=20)
-    assert mse.shape == (100,)
-    np.testing.assert_allclose(mse, 1.0, atol=0.03)
+    assert mse.noise.shape == mse.x_0.shape == (100,)
+    np.testing.assert_allclose(mse.noise, 1.0, atol=0.03)
+    assert np.all((mse.x_0 > 0) & (mse.x_0 < 4)) and mse.x_0[0] < 0.01 < mse.x_0[99]
+    with pytest.raises(ValueError, match="images must be at least 100"):
+        held_out_mse(Spy("noise"), schedule, mnist.train_images[:99], mnist.train_labels[:99])
 
 
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
+def free_ports(count):
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]  # all open at once: no port twice
+    ports = [server.getsockname()[1] for server in servers]
+    for server in servers:
+        server.close()
+    return ports
 
 
 def run_workers(tmp_path, count):
     """Start `count` workers on loopback; returns what each of them saw."""
-    addresses = [f"127.0.0.1:{free_port()}" for _ in range(count)]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     workers = []
     for index in range(count):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}

@@ -114,6 +114,11 @@ def test_predict_noise_speaks_of_noise_for_both_outputs(schedule):
         np.testing.assert_allclose(predict_noise(Perfect(), schedule, x_t, t, t), noise, atol=1e-5)
 
 
+def test_predict_noise_refuses_another_image_size(lively_unet, schedule):
+    with pytest.raises(ValueError, match=r"x_t must be \(batch, 28, 28, 1\), not \(2, 32, 32, 1\)"):
+        predict_noise(lively_unet, schedule, tf.zeros((2, 32, 32, 1)), [0, 0], [0, 0])
+
+
 def test_half_precision_keeps_float32_weights_and_output(small_config):
     unet = build_unet(small_config, "mixed_bfloat16")
     assert {str(weight.dtype) for weight in unet.weights} == {"float32"}
