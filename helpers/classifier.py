@@ -1,6 +1,6 @@
 """Two small digit readers that measure the samples: one to tune by, one to judge by.
 
-    python -m helpers.classifier --train            # both, from scratch, about ten minutes on 2 cores
+    python -m helpers.classifier --train            # both, from scratch, under ten minutes on 2 cores
     python -m helpers.classifier --sweep            # samplers and guidance scales, measured by the tuning one
     python -m helpers.classifier --judge            # 10,000 guided and 2,000 unconditional samples, judged
 
@@ -29,24 +29,24 @@ FOLDER = ASSETS / "classifiers"
 
 
 def _features_layers() -> list[layers.Layer]:
-    """Few layers, wide 5x5 windows, strides: 0.15 M parameters."""
+    """Few layers, wide 5x5 windows, strides: 0.07 M parameters."""
     stack: list[layers.Layer] = []
-    for width, strides in ((24, 1), (48, 2), (96, 2)):
+    for width, strides in ((16, 1), (32, 2), (64, 2)):
         stack += [layers.Conv2D(width, 5, strides, padding="same", use_bias=False), layers.BatchNormalization()]
         stack += [layers.Activation("relu")]
     return [*stack, layers.GlobalAveragePooling2D(), layers.Dropout(0.2), layers.Dense(10)]
 
 
 def _judge_layers() -> list[layers.Layer]:
-    """More layers, 3x3 windows, pooling, a dense layer that keeps positions: 0.18 M parameters."""
+    """More layers, 3x3 windows, pooling, a dense layer that keeps positions: 0.17 M parameters."""
     stack: list[layers.Layer] = []
-    for width in (24, 24, "pool", 48, 48, "pool", 96, 96):
+    for width in (24, "pool", 48, 48, "pool", 96, 96):
         if width == "pool":
             stack += [layers.MaxPooling2D()]
         else:
             stack += [layers.Conv2D(width, 3, padding="same", use_bias=False), layers.BatchNormalization()]
             stack += [layers.Activation("elu")]
-    return [*stack, layers.AveragePooling2D(), layers.Flatten(), layers.Dropout(0.3), layers.Dense(10)]
+    return [*stack, layers.AveragePooling2D(2), layers.Flatten(), layers.Dropout(0.3), layers.Dense(10)]
 
 
 def build_classifier(role: str) -> keras.Model:
@@ -104,7 +104,7 @@ def pixel_spread(images: np.ndarray, labels: np.ndarray) -> float:
 
 
 def train_classifier(
-    role: str, epochs: int = 11, batch_size: int = 128, seed: int = 0, verbose: int = 2
+    role: str, epochs: int = 10, batch_size: int = 128, seed: int = 0, verbose: int = 2
 ) -> keras.Model:
     """Train on the training split, slightly turned, moved and zoomed; the last rate is zero, nothing is selected."""
     mnist = load_mnist()
