@@ -8,9 +8,11 @@ Whatever is chosen by one network would flatter itself in that network's eyes, s
 choices and "judge", of another architecture, gives the verdict. Used from notebook 05 on.
 """
 
+import functools
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -73,6 +75,12 @@ def load_classifier(role: str, folder: str | Path = FOLDER) -> keras.Model:
     return classifier
 
 
+@functools.lru_cache(maxsize=4)  # compiled once for a classifier
+def _compiled_reader(classifier: keras.Model) -> Callable[[np.ndarray], tf.Tensor]:
+    signature = [tf.TensorSpec([None, 28, 28, 1], tf.float32)]
+    return tf.function(lambda batch: tf.argmax(classifier(batch, training=False), axis=-1), signature)
+
+
 def read_images(classifier: keras.Model, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
     """The digit that the classifier reads in each image: `(n, 28, 28, 1)` in [-1, 1] -> `(n,)` int64."""
     images = np.asarray(images, np.float32)
@@ -80,7 +88,7 @@ def read_images(classifier: keras.Model, images: np.ndarray, batch_size: int = 5
         raise ValueError(f"images must be (n, 28, 28, 1), n at least 1, not {images.shape}.")
     if not np.all(np.abs(images) <= 1.001):
         raise ValueError("images must be numbers in [-1, 1].")
-    network = tf.function(lambda batch: tf.argmax(classifier(batch, training=False), axis=-1), reduce_retracing=True)
+    network = _compiled_reader(classifier)
     return np.concatenate([network(images[i : i + batch_size]).numpy() for i in range(0, len(images), batch_size)])
 
 

@@ -101,7 +101,7 @@ def dpm_solver_table(schedule: Schedule, times: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=-1)  # (steps, 4)
 
 
-def solver_table(schedule: Schedule, method: str, steps: int, eta: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def solver_table(schedule: Schedule, method: str, steps: int, eta: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """(times `(steps,)`, table `(steps, 4)`) of "ddpm", "ddim" or "dpm++"; `eta` matters to "ddim" alone."""
     times = sampling_times(schedule, steps)
     if method == "ddim":
@@ -182,8 +182,8 @@ def sample(
     *,
     method: str = "ddim",
     steps: int | None = None,
-    eta: float = 0.0,
-    guidance_scale: float = 1.5,
+    eta: float = 1.0,
+    guidance_scale: float = 2.0,
     guidance_interval: tuple[int, int] | None = None,
     seed: int = 0,
     keep: Sequence[int] | None = None,
