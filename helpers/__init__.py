@@ -1,6 +1,7 @@
 """A diffusion model for handwritten digits, in the order a lesson would tell it.
 
-data -> diffusion -> unet -> checkpoints -> objective -> training -> sampling -> classifier -> plots, benchmark.
+data -> diffusion -> unet -> checkpoints -> objective -> training -> sampling -> classifier -> metrics
+-> strokes -> digit_clip -> clip -> evaluation -> plots, benchmark.
 Each module imports only the ones before it; `files` and `command_line` are the small tools they share.
 """
 
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# PyTorch's threads spin while they wait for each other: on a busy machine a training step took eight times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @contextmanager

@@ -1,6 +1,10 @@
-"""Command lines that say what is wrong in one line, and exit with code 2."""
+"""Command lines that say what is wrong in one line, exit with code 2, and stop cleanly at Ctrl-C."""
 
 import argparse
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 
@@ -10,3 +14,23 @@ class CommandLine(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line on standard error, exit code 2."""
         self.exit(2, f"error: {message}\n")
+
+
+@contextmanager
+def interrupts_noted() -> Iterator[threading.Event]:
+    """Ctrl-C only sets the event, so that no step is left half done; a second one interrupts at once."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
+        yield interrupted
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)

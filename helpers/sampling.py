@@ -175,6 +175,11 @@ def _compiled_loop(unet: keras.Model, schedule: Schedule, clip_x_0: bool, record
     return loop
 
 
+def default_steps(schedule: Schedule, method: str) -> int:
+    """Network evaluations if none are asked for: Algorithm 2 takes every step, the faster solvers 20."""
+    return schedule.steps if method == "ddpm" else min(20, schedule.steps)
+
+
 def sample(
     unet: keras.Model,
     schedule: Schedule,
@@ -186,6 +191,7 @@ def sample(
     guidance_scale: float = 2.0,
     guidance_interval: tuple[int, int] | None = None,
     seed: int = 0,
+    numbers: Sequence[int] | np.ndarray | None = None,
     keep: Sequence[int] | None = None,
     clip_x_0: bool = True,
 ) -> Samples:
@@ -196,12 +202,13 @@ def sample(
     - `guidance_scale`: 0 unconditional, 1 conditional, above 1 guided; only for t inside
       `guidance_interval` (first, last), 1 outside it. Default: everywhere.
     - `seed`: image i depends on (seed, i) and its label alone, however many others are drawn with it.
+    - `numbers` `(n,)`: draw these i of a larger request instead of 0..n-1.
     - `keep`: which steps (0 = the first one, pure noise) to return in `Samples.trajectory`.
 
     Raises `ValueError` for anything outside these, and for a network whose weights are not numbers.
     Derived in notebook 05.
     """
-    steps = (schedule.steps if method == "ddpm" else min(20, schedule.steps)) if steps is None else steps
+    steps = default_steps(schedule, method) if steps is None else steps
     labels = _check_request(unet, schedule, labels, method, steps, eta, guidance_scale, guidance_interval, seed, keep)
     times, table = solver_table(schedule, method, steps, eta)
     first, last = guidance_interval or (0, schedule.steps - 1)
@@ -209,12 +216,13 @@ def sample(
     if np.all(labels == -1):
         scales = np.ones(steps)  # nothing to guide towards: one pass is enough
 
+    numbers = _check_numbers(numbers, len(labels))
     loop = _compiled_loop(unet, schedule, clip_x_0, keep is not None)
     images, x_ts, x_0s = [], [], []
     for start in range(0, len(labels), BATCH_SIZE):
         batch = labels[start : start + BATCH_SIZE]
-        numbers = np.arange(start, start + len(batch))
-        drawn, frames = loop(batch, numbers, np.int64(seed), times, np.float32(table), np.float32(scales))
+        batch_numbers = numbers[start : start + BATCH_SIZE]
+        drawn, frames = loop(batch, batch_numbers, np.int64(seed), times, np.float32(table), np.float32(scales))
         images.append(drawn.numpy())
         if keep is not None:
             x_ts.append(frames[0].numpy()[list(keep)])  # (kept, batch, 28, 28, 1)
@@ -256,6 +264,13 @@ def _check_request(
     if not all(np.isfinite(weight).all() for weight in unet.get_weights()):
         raise ValueError("unet has weights that are not finite numbers; load it again with load_unet().")
     return labels.astype(np.int32)
+
+
+def _check_numbers(numbers: Sequence[int] | np.ndarray | None, count: int) -> np.ndarray:
+    numbers = np.arange(count) if numbers is None else np.asarray(numbers)
+    if numbers.shape != (count,) or not np.issubdtype(numbers.dtype, np.integer) or numbers.min() < 0:
+        raise ValueError(f"numbers must be {count} whole numbers of at least 0, one a label.")
+    return numbers.astype(np.int64)
 
 
 def read_digits(text: str) -> np.ndarray:

@@ -8,12 +8,10 @@ Derived in notebook 04.
 """
 
 import dataclasses
-import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -22,7 +20,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from helpers.checkpoints import load_checkpoint, load_unet, save_checkpoint, save_unet
-from helpers.command_line import CommandLine
+from helpers.command_line import CommandLine, interrupts_noted
 from helpers.data import held_out_split, load_mnist, make_dataset, training_split
 from helpers.diffusion import SCHEDULES, Schedule
 from helpers.objective import TrainingConfig, held_out_mse, training_loss, update_average
@@ -192,7 +190,7 @@ def train(
         disable=not (progress and trainer.is_chief),
         mininterval=1,
     )
-    with bar, _interrupts_noted() as interrupted:
+    with bar, interrupts_noted() as interrupted:
         _run(trainer, data, bar, interrupted, out, history_every, save_every_seconds)
         if out is not None:
             trainer.save(out)
@@ -207,26 +205,6 @@ def _check_data(images: np.ndarray, labels: np.ndarray, config: UNetConfig) -> N
         raise ValueError(f"images must be (n, {size}, {size}) uint8, not {images.shape} {images.dtype}.")
     if labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= config.num_classes:
         raise ValueError(f"labels must be one of 0..{config.num_classes - 1} for each of {len(images)} images.")
-
-
-@contextmanager
-def _interrupts_noted() -> Iterator[threading.Event]:
-    """Ctrl-C only sets the event, so that no step is left half done; a second one interrupts at once."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
-        yield interrupted
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(*_: object) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _run(

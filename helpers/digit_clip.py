@@ -1,0 +1,268 @@
+"""digit-clip: a CLIP small enough to train on two cores and to ship, from MNIST and captions written for it.
+
+The architecture is CLIP's own (`transformers.CLIPModel`), the loss too (Radford et al. 2021, figure 3); only the
+sizes, the vocabulary and the data are small. Trained by `python -m helpers.clip --train`, used in notebook 06.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import string
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers.pre_tokenizers import ByteLevel
+from torch.nn import functional
+from tqdm import tqdm
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+from helpers.command_line import interrupts_noted
+from helpers.files import ASSETS, write_aside
+from helpers.strokes import slant, stroke_width
+
+DIGIT_CLIP = ASSETS / "digit-clip"
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+NUMERALS = tuple(string.digits)
+
+# A caption is an opening, a subject and an ending; every batch draws one of each, so that its captions differ only in
+# what they say of the image: then a pair that doesn't match is really wrong, and the same caption is really right.
+OPENINGS = (
+    "", "", "a photo of", "a picture of", "an image of", "a drawing of", "a scan of", "a sample of", "a close-up of",
+    "this is", "here is", "here we see", "it shows", "someone wrote", "handwriting of", "mnist:", "label:", "my",
+)  # fmt: skip
+SUBJECTS = (
+    "{}", "{}", "the number {}", 'the number: "{}"', "the digit {}", 'the digit "{}"', "the numeral {}",
+    "the figure {}", "a {}", "a handwritten {}", "a written number {}", "number {}", "digit: {}", "'{}'", "({})",
+)  # fmt: skip
+ENDINGS = (
+    "", "", "", ".", ".", "!", "in white on black", "on a dark background", "written by hand", "with a pen",
+    "from a form", ", small and grey", "in the middle",
+)  # fmt: skip
+THIN, THICK = ("with thin strokes", "written with a fine pen"), ("with thick strokes", "written with a bold pen")
+LEFT, RIGHT = ("leaning left", "slanted to the left"), ("leaning right", "slanted to the right")
+# Thirds of the training images, in pixels and as a tangent: see `strokes`.
+WIDTH_LIMITS, SLANT_LIMITS = (2.5, 3.25), (0.03, 0.3)
+
+
+@dataclasses.dataclass(frozen=True)
+class DigitClipConfig:
+    """The recipe; the defaults are the shipped one."""
+
+    epochs: int = 24  # passes over the 55,000 training images; under 30 minutes on 2 cores
+    batch_size: int = 128  # images that are told apart by their captions
+    learning_rate: float = 1.5e-3  # the peak, after the warm-up
+    warm_up: float = 0.05  # share of the steps
+    weight_decay: float = 0.05  # of matrices
+    merges: int = 400  # tokens that byte-pair encoding adds to the single bytes
+    seed: int = 0
+
+
+def describe(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What captions can say of images `(n, 28, 28)` uint8 beside the digit: stroke width and lean, `(n,)` in 0..2.
+
+    Measured on the pixels: 0 thin or leaning left, 1 neither, 2 thick or leaning right.
+    """
+    widths = np.searchsorted(WIDTH_LIMITS, [stroke_width(picture) for picture in pictures])
+    return widths, np.searchsorted(SLANT_LIMITS, [slant(picture) for picture in pictures])
+
+
+def write_captions(labels: np.ndarray, widths: np.ndarray, leans: np.ndarray, random: np.random.Generator) -> list[str]:
+    """One caption an image, all in the style that `random` draws: `labels`, `widths` and `leans` are `(n,)`."""
+    opening, subject, ending = (random.choice(parts) for parts in (OPENINGS, SUBJECTS, ENDINGS))
+    names = WORDS if random.random() < 0.5 else NUMERALS
+    style = random.integers(2)
+    of_width = ("", "", "") if random.random() < 0.75 else (THIN[style], "", THICK[style])
+    of_lean = ("", "", "") if random.random() < 0.75 else (LEFT[style], "upright", RIGHT[style])
+    unknown = _unknown_words(random)
+    captions = []
+    for label, width, lean in zip(labels, widths, leans, strict=True):
+        parts = (unknown[0], opening, subject.format(names[label]), of_width[width], of_lean[lean], ending, unknown[1])
+        captions.append(" ".join(part for part in parts if part))
+    return captions
+
+
+def _unknown_words(random: np.random.Generator) -> tuple[str, str]:
+    """Made-up words before and after, most often none: a reader's prompt will hold words that training never saw."""
+
+    def words() -> str:
+        count = random.integers(0, 4) if random.random() < 0.35 else 0
+        return " ".join(
+            "".join(random.choice(list(string.ascii_lowercase), random.integers(2, 9))) for _ in range(count)
+        )
+
+    return words(), words()
+
+
+def build_tokenizer(captions: Iterable[str], merges: int) -> CLIPTokenizer:
+    """CLIP's byte-pair encoding with a small vocabulary: 512 tokens that spell any text, and `merges` frequent ones."""
+    letters = sorted(ByteLevel.alphabet())  # one character for each of the 256 bytes
+    spelled = letters + [letter + "</w>" for letter in letters]  # the latter end a word
+    ends = ["<|startoftext|>", "<|endoftext|>"]
+
+    def tokenizer(tokens: list[str], pairs: list[tuple[str, str]]) -> CLIPTokenizer:
+        return CLIPTokenizer({token: i for i, token in enumerate(tokens + ends)}, pairs, model_max_length=77)
+
+    learnt = tokenizer(spelled, []).train_new_from_iterator(
+        captions, len(spelled) + merges + len(ends), show_progress=False
+    )
+    pairs = [tuple(pair) for pair in json.loads(learnt.backend_tokenizer.to_str())["model"]["merges"]][:merges]
+    return tokenizer(spelled + ["".join(pair) for pair in pairs], pairs)
+
+
+def build_digit_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
+    """The untrained network: 7x7 patches, four layers of width 112; a text tower of two layers; 0.8 M parameters."""
+    layers = {"num_attention_heads": 4, "hidden_act": "gelu", "projection_dim": 64}
+    # transformers pools at the first eos_token_id; the default id of CLIPTextConfig is that of another vocabulary.
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    text = {"vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2}
+    vision = {"image_size": 28, "patch_size": 7, "hidden_size": 112, "intermediate_size": 448, "num_hidden_layers": 4}
+    return CLIPModel(
+        CLIPConfig(text_config={**text, **layers, **ids}, vision_config={**vision, **layers}, projection_dim=64)
+    )
+
+
+def contrastive_loss(
+    image_embeds: torch.Tensor, text_embeds: torch.Tensor, caption: torch.Tensor, scale: torch.Tensor | float
+) -> torch.Tensor:
+    """Radford et al. 2021, figure 3, where images with the same caption are all its positives.
+
+    `image_embeds` `(batch, d)` and `text_embeds` `(captions, d)` have unit length, `scale` multiplies their cosines
+    (one over the temperature), and `caption` `(batch,)` names the row of each image's text.
+    """
+    logits = scale * image_embeds @ text_embeds.T  # (batch, captions): each caption once, however many images have it
+    of_text = functional.cross_entropy(logits, caption)
+    right = functional.one_hot(caption, len(text_embeds)).float()  # (batch, captions)
+    right = right / right.sum(dim=0)  # an equal share for each of a caption's images
+    of_image = -(right * logits.log_softmax(dim=0)).sum(dim=0).mean()
+    return (of_text + of_image) / 2
+
+
+def jitter(images: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    """Images `(batch, 1, 28, 28)` moved by up to 2 pixels and stretched by up to a tenth: lean and digit stay."""
+    count = len(images)
+    grid = np.zeros((count, 2, 3), np.float32)
+    grid[:, [0, 1], [0, 1]] = random.uniform(0.9, 1.1, (count, 2))
+    grid[:, :, 2] = random.uniform(-2, 2, (count, 2)) / 14  # the grid runs from -1 to 1
+    grid = functional.affine_grid(torch.from_numpy(grid), images.shape, align_corners=False)
+    # Outside the image comes background, which is 0 only for images in [0, 1].
+    return functional.grid_sample((images + 1) / 2, grid, align_corners=False) * 2 - 1
+
+
+class DigitClipTrainer:
+    """A training in progress: the network, its optimizer, and the step it has come to."""
+
+    def __init__(self, config: DigitClipConfig, pictures: np.ndarray, labels: np.ndarray) -> None:
+        self.config, self.labels = config, labels
+        self.pictures = torch.from_numpy(pictures)[:, None]  # (n, 1, 28, 28) uint8
+        self.widths, self.leans = describe(pictures)
+        random = np.random.default_rng((config.seed, 1))
+        few = slice(0, 256)
+        corpus = [write_captions(labels[few], self.widths[few], self.leans[few], random) for _ in range(200)]
+        self.tokenizer = build_tokenizer((caption for captions in corpus for caption in captions), config.merges)
+        torch.manual_seed(config.seed)
+        self.model = build_digit_clip(self.tokenizer)
+        matrices = [weight for weight in self.model.parameters() if weight.ndim > 1]
+        others = [weight for weight in self.model.parameters() if weight.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+        self.step, self.steps = 0, config.epochs * (len(labels) // config.batch_size)
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then a cosine to zero."""
+        warm_up = self.config.warm_up * self.steps
+        done = (self.step - warm_up) / (self.steps - warm_up)
+        rise = min(1.0, (self.step + 1) / warm_up)
+        return self.config.learning_rate * rise * (1 + math.cos(math.pi * max(0.0, done))) / 2
+
+    def advance(self) -> float:
+        """One step on the batch that belongs to its number, whatever ran before; returns the loss."""
+        config, per_epoch = self.config, len(self.labels) // self.config.batch_size
+        order = np.random.default_rng((config.seed, 2, self.step // per_epoch)).permutation(len(self.labels))
+        index = order[self.step % per_epoch * config.batch_size :][: config.batch_size]
+        random = np.random.default_rng((config.seed, 3, self.step))
+        texts = write_captions(self.labels[index], self.widths[index], self.leans[index], random)
+        captions, caption = np.unique(texts, return_inverse=True)
+        images = jitter(self.pictures[index].float() / 127.5 - 1, random)  # (batch, 1, 28, 28)
+        tokens = self.tokenizer(list(captions), padding=True, truncation=True, return_tensors="pt")
+        output = self.model(**tokens, pixel_values=images.expand(-1, 3, -1, -1))
+        scale = self.model.logit_scale.clamp(max=math.log(100)).exp()
+        loss = contrastive_loss(output.image_embeds, output.text_embeds, torch.from_numpy(caption), scale)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss at step {self.step} is {loss.item()}.")
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimizer.step()
+        self.step += 1
+        return loss.item()
+
+    def save_checkpoint(self, path: Path) -> None:
+        """All that `restore` needs."""
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
+        with write_aside(path) as temporary:
+            torch.save({**state, "config": dataclasses.asdict(self.config)}, temporary)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint. Raises `ValueError` if it is damaged or of another recipe."""
+        try:
+            state = torch.load(path, weights_only=True)
+        except Exception as error:  # a damaged archive can raise almost anything
+            raise ValueError(
+                f"{path} can't be resumed from ({type(error).__name__}); delete it to start anew."
+            ) from error
+        if state["config"] != dataclasses.asdict(self.config):
+            raise ValueError(f"{path} belongs to another recipe; delete it to start anew.")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+
+def save_digit_clip(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer) -> None:
+    """The standard files that `from_pretrained` reads, each complete or not there."""
+    half = {"do_center_crop": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}  # pixels -> [-1, 1]
+    processor = CLIPImageProcessorPil(size={"height": 28, "width": 28}, **half)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as temporary:
+        for part in (model, tokenizer, processor):
+            part.save_pretrained(temporary)
+        for file in Path(temporary).iterdir():
+            os.replace(file, folder / file.name)
+
+
+def train_digit_clip(
+    config: DigitClipConfig,
+    pictures: np.ndarray,
+    labels: np.ndarray,
+    folder: str | Path = DIGIT_CLIP,
+    save_every_seconds: float = 180.0,
+) -> CLIPModel:
+    """Train on images `(n, 28, 28)` uint8 and labels `(n,)`, write `folder`; a checkpoint there is gone on from.
+
+    Ctrl-C saves, then raises `KeyboardInterrupt`; calling it again takes the course that the run would have had.
+    """
+    trainer, checkpoint = DigitClipTrainer(config, pictures, labels), Path(folder) / "checkpoint.pt"
+    if checkpoint.exists():
+        trainer.restore(checkpoint)
+    last_save = time.monotonic()
+    bar = tqdm(total=trainer.steps, initial=trainer.step, unit="step", mininterval=1)
+    with bar, interrupts_noted() as interrupted:
+        while trainer.step < trainer.steps:
+            loss = trainer.advance()
+            bar.update()
+            if trainer.step % 20 == 0:
+                bar.set_postfix_str(f"loss {loss:.3f}")
+            if interrupted.is_set() or time.monotonic() - last_save > save_every_seconds:
+                trainer.save_checkpoint(checkpoint)
+                last_save = time.monotonic()
+            if interrupted.is_set():
+                raise KeyboardInterrupt(f"Stopped after step {trainer.step}, saved in {folder}.")
+    save_digit_clip(Path(folder), trainer.model.eval(), trainer.tokenizer)
+    checkpoint.unlink(missing_ok=True)
+    return trainer.model

@@ -1,0 +1,305 @@
+"""The report card: how good are 10,000 generated digits, by measures that can disagree with each other?
+
+    python -m helpers.evaluation                                  # the shipped network, into assets/evaluation.json
+    python -m helpers.evaluation --weights assets/unet-noise      # any other, into its own folder
+    python -m helpers.evaluation --readme                         # writes the table into README.md
+
+What is measured by what: the digit by "judge", variety and likeness by "features", captions by digit-clip. The test
+set serves here alone, after every choice was made. Read in notebook 06.
+"""
+
+import hashlib
+import inspect
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap
+from tqdm import tqdm
+
+from helpers.checkpoints import SHIPPED, load_unet
+from helpers.classifier import FOLDER, extract_features, load_classifier, read_images
+from helpers.clip import digit_prompts, load_clip, zero_shot
+from helpers.command_line import CommandLine
+from helpers.data import load_mnist, to_model_range, training_split
+from helpers.digit_clip import DIGIT_CLIP
+from helpers.files import ASSETS, sha256_of_file, write_aside
+from helpers.metrics import (
+    classification_accuracy_score,
+    coverage,
+    draw_with_counts,
+    frechet_ratio,
+    memorisation,
+    nearest_neighbours,
+    wilson_interval,
+)
+from helpers.sampling import default_steps, sample
+
+README = ASSETS.parent / "README.md"
+FLOOR_DRAWS = 5  # of real training images, whose mean is the floor
+CHUNK = 500  # images between two saves: about 15 seconds of sampling
+CLOSEST = 10  # pairs that are kept to be looked at
+
+
+class Evaluation:
+    """What the measures share: the images and labels, generated and real, and their features, each computed once."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
+        mnist = load_mnist()
+        self.seed, self.labels, self.images = seed, labels, images  # images (n, 28, 28, 1)
+        self.test_images = to_model_range(mnist.test_images[: len(labels)]).numpy()  # (n, 28, 28, 1)
+        train_images, self.train_labels = training_split(mnist)
+        self.train_images = to_model_range(train_images).numpy()  # (55000, 28, 28, 1)
+        self.draws = [draw_with_counts(self.train_labels, labels, seed + draw) for draw in range(FLOOR_DRAWS)]
+        network = load_classifier("features")
+        every = (self.images, self.test_images, self.train_images)
+        self.features, self.test_features, self.train_features = (extract_features(network, part) for part in every)
+
+    def digits(self) -> dict:
+        """The share of images in which "judge" reads the digit asked for, with Wilson's interval; per digit too."""
+        right = read_images(load_classifier("judge"), self.images) == self.labels  # (n,)
+        return {**_share(right), "per_digit": [_share(right[self.labels == digit]) for digit in range(10)]}
+
+    def clip(self) -> dict:
+        """The share in which digit-clip's nearest prompt names the digit: generated and real, overall and per digit."""
+        clip, texts = load_clip(DIGIT_CLIP), digit_prompts()
+        result = {}
+        for name, images in (("generated", self.images), ("real", self.test_images)):
+            right = zero_shot(clip.embed_images(images), clip.embed_texts(texts)) == self.labels  # (n,)
+            interval = bootstrap_interval(right, self.seed)
+            per_digit = [float(right[self.labels == digit].mean()) for digit in range(10)]
+            result[name] = {"share": float(right.mean()), "interval": interval, "per_digit": per_digit}
+        return result
+
+    def frechet(self) -> dict:
+        """R: the Frechet distance to the test images, over that of as many real training images."""
+        draws = [self.train_features[draw] for draw in self.draws]
+        return frechet_ratio(self.features, self.test_features, draws)._asdict()
+
+    def coverage(self) -> dict:
+        """Coverage of the test images (k = 5) by the generated ones, and by as many real training images."""
+        real = np.mean([coverage(self.train_features[draw], self.test_features) for draw in self.draws])
+        generated = coverage(self.features, self.test_features)
+        return {"generated": generated, "real": float(real), "share": float(generated / real)}
+
+    def training_value(self) -> dict:
+        """Classification accuracy score: a CNN taught by generated images, and by as many real ones; two seeds each."""
+        test, draw = (self.test_images, self.labels), self.draws[0]
+        sets = {"generated": (self.images, self.labels), "real": (self.train_images[draw], self.train_labels[draw])}
+        seeds = (self.seed, self.seed + 1)
+        return {
+            name: float(np.mean([classification_accuracy_score(*taught, *test, seed=seed) for seed in seeds]))
+            for name, taught in sets.items()
+        }
+
+    def copies(self) -> dict:
+        """Distance to the nearest training image: of generated images and of test images, in features and pixels."""
+        flat = [images.reshape(len(images), -1) for images in (self.images, self.test_images, self.train_images)]
+        spaces = {"features": (self.features, self.test_features, self.train_features), "pixels": flat}
+        result = {}
+        for name, (generated, test, train) in spaces.items():
+            distances, nearest = nearest_neighbours(generated, train)
+            found = memorisation(distances, nearest_neighbours(test, train)[0], self.seed)
+            closest = np.argsort(distances)[:CLOSEST]
+            pairs = {"generated": closest.tolist(), "training": nearest[closest].tolist()}
+            result[name] = {**found._asdict(), "closest": pairs}
+        return result
+
+
+MEASURES: dict[str, Callable[[Evaluation], dict]] = {
+    "digits": Evaluation.digits,
+    "clip": Evaluation.clip,
+    "frechet": Evaluation.frechet,
+    "coverage": Evaluation.coverage,
+    "training_value": Evaluation.training_value,
+    "copies": Evaluation.copies,
+}
+
+
+def _share(right: np.ndarray) -> dict:
+    return {"share": float(right.mean()), "interval": wilson_interval(int(right.sum()), len(right))}
+
+
+def bootstrap_interval(values: np.ndarray, seed: int = 0, draws: int = 1_000) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of the mean of `values` `(n,)`."""
+    values = np.asarray(values, float)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"values must be at least 2 finite numbers, (n,), not {values.shape}.")
+    if np.ptp(values) == 0:  # every redraw is the same
+        return float(values[0]), float(values[0])
+    found = bootstrap((values,), np.mean, n_resamples=draws, method="percentile", batch=50, rng=seed)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+def describe_run(weights: Path, images: int, seed: int) -> dict:
+    """What the figures depend on: networks by SHA-256, sampler settings, number of images, seed."""
+    measuring = {role: sha256_of_file(FOLDER / f"{role}.weights.h5") for role in ("features", "judge")}
+    names = ("method", "steps", "eta", "guidance_scale", "guidance_interval")
+    sampler = {name: inspect.signature(sample).parameters[name].default for name in names}
+    sampler["steps"] = default_steps(load_unet(weights)[1], sampler["method"])
+    return {
+        "network": weights.name,
+        "weights_sha256": sha256_of_file(weights / "unet.weights.h5"),
+        "measured_by": {**measuring, "digit-clip": sha256_of_file(DIGIT_CLIP / "model.safetensors")},
+        "sampler": sampler,
+        "images": images,
+        "seed": seed,
+    }
+
+
+def work_folder(run: dict, work: str | Path) -> Path:
+    """Where an unfinished report lies: another network, seed or setting never goes on with these images."""
+    return Path(work) / hashlib.sha256(json.dumps(run).encode()).hexdigest()[:16]
+
+
+def evaluate(weights: str | Path, images: int, seed: int, work: str | Path, progress: bool = True) -> dict:
+    """The report card of the network in the folder `weights`, on `images` samples at default settings.
+
+    They have the labels of the first test images, one for one, so that no measure can differ by the mix of digits.
+    What is done lies in a folder of this run in `work` until everything is: after an interruption the same call
+    goes on. Raises `ValueError` if `images` isn't in 500..10000, or if the network can't be loaded.
+    """
+    if not 500 <= images <= 10_000:
+        raise ValueError(f"images must be in 500..10000 (there are 10,000 test images), not {images}.")
+    weights = Path(weights)
+    run = describe_run(weights, images, seed)
+    work = work_folder(run, work)
+    figures_file = work / "figures.json"
+    figures: dict[str, Any] = json.loads(figures_file.read_text()) if figures_file.exists() else {"seconds": {}}
+    labels = load_mnist().test_labels[:images].astype(np.int32)
+    started = time.monotonic()
+    drawn = _draw(weights, labels, seed, work, progress)
+    figures["seconds"]["sampling"] = figures["seconds"].get("sampling", 0) + round(time.monotonic() - started)
+    evaluation = Evaluation(drawn, labels, seed)
+    for name, measure in MEASURES.items():
+        if name not in figures:
+            started = time.monotonic()
+            figures[name] = measure(evaluation)
+            figures["seconds"][name] = round(time.monotonic() - started)
+            _write_json(figures_file, figures)
+            if progress:
+                print(f"{name}: {figures['seconds'][name]} s", flush=True)
+    return {**run, **figures}
+
+
+def _draw(weights: Path, labels: np.ndarray, seed: int, work: Path, progress: bool) -> np.ndarray:
+    unet, schedule = load_unet(weights)
+    chunks = []
+    for start in tqdm(range(0, len(labels), CHUNK), desc="sampling", unit="chunk", disable=not progress):
+        file, numbers = work / f"images-{start:05d}.npy", np.arange(start, min(start + CHUNK, len(labels)))
+        if not file.exists():
+            with write_aside(file) as temporary:
+                np.save(temporary, sample(unet, schedule, labels[numbers], seed=seed, numbers=numbers).images)
+        chunks.append(np.load(file, allow_pickle=False))
+    return np.concatenate(chunks)  # (n, 28, 28, 1)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    with write_aside(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def report_file(weights: Path) -> Path:
+    """Where the report of a network lies: assets/ for the one that ships, otherwise the network's own folder."""
+    return ASSETS / "evaluation.json" if weights.resolve() == SHIPPED else weights / "evaluation.json"
+
+
+def load_report(weights: str | Path = SHIPPED) -> dict:
+    """The report card of a network, if it is of these weights. Raises `ValueError` with the remedy otherwise."""
+    weights = Path(weights)
+    file, remedy = report_file(weights), f"make it with `python -m helpers.evaluation --weights {weights.name}`"
+    try:
+        report = json.loads(file.read_text())
+        recorded = report["weights_sha256"]
+        missing = [name for name in MEASURES if name not in report]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is missing or damaged ({type(error).__name__}); {remedy}.") from error
+    if missing or recorded != sha256_of_file(weights / "unet.weights.h5"):
+        raise ValueError(f"{file} is incomplete or was made from other weights than those in {weights}; {remedy}.")
+    return report
+
+
+def report_rows(report: dict) -> list[tuple[str, str]]:
+    """(measure, figure with its interval) for each line of the report card."""
+    digits, clip, frechet, cover = (report[name] for name in ("digits", "clip", "frechet", "coverage"))
+    value, copies = report["training_value"], report["copies"]
+    low, high = digits["interval"]
+    rows = [("digit accuracy, by a CNN that made no choice", f"{digits['share']:.2%} ({low:.2%} to {high:.2%})")]
+    worst = int(np.argmin([entry["share"] for entry in digits["per_digit"]]))
+    rows += [("its lowest digit", f"{digits['per_digit'][worst]['share']:.1%} ({worst})")]
+    of_real = f"{clip['generated']['share']:.2%}, real digits {clip['real']['share']:.2%}"
+    rows += [("digit-clip's zero-shot accuracy", of_real)]
+    rows += [("R: Frechet distance over that of real images", f"{frechet['ratio']:.2f}")]
+    floor = f"{frechet['distance']:.3f} over {frechet['floor']:.3f} +- {frechet['floor_spread']:.3f}"
+    rows += [("the two distances, spread over five draws", floor)]
+    rows += [("coverage, as a share of that of real images", f"{cover['share']:.1%}")]
+    rows += [("accuracy of a CNN taught by them, by real ones", f"{value['generated']:.2%}, {value['real']:.2%}")]
+    for space, found in copies.items():
+        low, high = found["auc_interval"]
+        rows += [
+            (
+                f"closer to training images than test images are, {space}",
+                f"{found['auc']:.3f} ({low:.3f} to {high:.3f})",
+            )
+        ]
+        rows += [(f"closer than 99 % of test images, {space}", f"{found['share_closer']:.2%}")]
+    return rows
+
+
+def markdown_table(reports: dict[str, dict]) -> str:
+    """The report cards of several networks beside each other, `reports` by column title."""
+    columns = [dict(report_rows(report)) for report in reports.values()]
+    lines = [["measure", *reports], ["---"] * (len(reports) + 1)]
+    lines += [[measure, *(column[measure] for column in columns)] for measure in columns[0]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def readme_with_table(text: str) -> str:
+    """README's text with the shipped networks' table between its two markers."""
+    begin, end = "<!-- report card -->\n", "<!-- end of report card -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"README.md must hold {begin.strip()} and {end} once each.")
+    before, after = text.split(begin)[0], text.split(end)[1]
+    table = markdown_table(
+        {"predicts the velocity": load_report(), "predicts the noise": load_report(ASSETS / "unet-noise")}
+    )
+    return f"{before}{begin}{table}{end}{after}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = CommandLine(prog="python -m helpers.evaluation", description="The report card of a trained network.")
+    parser.add_argument("--images", type=int, default=10_000, help="samples (default %(default)s)")
+    parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained network")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON to write (default: assets/evaluation.json, or in the folder)")
+    parser.add_argument("--work", type=Path, default=Path("runs/evaluation"), help="what is done so far lies here")
+    parser.add_argument("--readme", action="store_true", help="only write the table of both networks into README.md")
+    args = parser.parse_args(arguments)
+    try:
+        if args.readme:
+            text = readme_with_table(README.read_text())
+            with write_aside(README) as temporary:
+                temporary.write_text(text)
+            return 0
+        report = evaluate(args.weights, args.images, args.seed, args.work)
+        _write_json(args.out or report_file(args.weights), report)
+        shutil.rmtree(work_folder(describe_run(args.weights, args.images, args.seed), args.work))
+        for measure, figure in report_rows(report):
+            print(f"{measure:58} {figure}")
+    except KeyboardInterrupt:
+        print(f"Stopped; what is done is in {args.work}. To go on, run the same command again.")
+        return 130
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

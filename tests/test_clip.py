@@ -1,0 +1,226 @@
+"""CLIP scores: the helper's embeddings are the model's own, the scores are the papers', nothing is fetched unasked."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
+
+import helpers.clip as clip_module
+from helpers.clip import (
+    OFFICIAL_PROMPT,
+    UNSEEN_PROMPTS,
+    Clip,
+    ClipUnavailable,
+    clip_score,
+    cosine_similarity,
+    digit_prompts,
+    load_clip,
+    prompt_matrix,
+    zero_shot,
+)
+from helpers.data import to_model_range
+from helpers.digit_clip import DIGIT_CLIP, build_tokenizer
+from helpers.files import ASSETS
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return load_clip()
+
+
+@pytest.fixture(scope="module")
+def test_embeds(clip, mnist):
+    return clip.embed_images(to_model_range(mnist.test_images).numpy())
+
+
+@pytest.fixture(scope="module")
+def full_size(tmp_path_factory):
+    """A folder with a ViT-B/32, all 151 million weights random: what the hub has, without its contents."""
+    folder = tmp_path_factory.mktemp("vit-b-32")
+    tokenizer = build_tokenizer(["a photo of the number seven"], merges=10)
+    torch.manual_seed(0)
+    config = CLIPConfig()
+    config.text_config.eos_token_id = tokenizer.eos_token_id
+    for part in (CLIPModel(config), tokenizer, CLIPImageProcessorPil()):
+        part.save_pretrained(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_zero_shot_on_all_test_images(clip, test_embeds, mnist):
+    def accuracy(template, words):
+        return np.mean(zero_shot(test_embeds, clip.embed_texts(digit_prompts(template, words))) == mnist.test_labels)
+
+    assert accuracy(OFFICIAL_PROMPT, words=False) >= 0.985
+    assert min(accuracy(template, words) for template in UNSEEN_PROMPTS for words in (False, True)) >= 0.97
+
+
+def test_the_text_matters_beyond_the_digit(clip, test_embeds, mnist):
+    from helpers.digit_clip import describe
+
+    widths, leans = describe(mnist.test_images)
+    thick, thin = clip.embed_texts(
+        ["a handwritten digit 7 with thick strokes", "a handwritten digit 7 with thin strokes"]
+    )
+    right, left = clip.embed_texts(["the digit 7, leaning right", "the digit 7, leaning left"])
+    sevens = mnist.test_labels == 7
+    for measured, high, low in ((widths, thick, thin), (leans, right, left)):
+        difference = test_embeds @ (high - low)
+        assert np.mean(difference[sevens & (measured == 2)]) > np.mean(difference[sevens & (measured == 0)])
+        clear = sevens & (measured != 1)
+        best = np.mean((difference > np.median(difference[clear]))[clear] == (measured[clear] == 2))
+        assert best > 0.8
+
+
+def test_embeddings_are_the_models_own(clip, mnist):
+    pixels = torch.from_numpy(mnist.test_images[:5].astype(np.float32) / 127.5 - 1)[:, None].expand(-1, 3, -1, -1)
+    texts = ["a seven", "the number 3 by hand"]
+    tokens = clip.tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        output = clip.model(**tokens, pixel_values=pixels)
+    images = to_model_range(mnist.test_images[:5]).numpy()
+    np.testing.assert_allclose(clip.embed_images(images, batch_size=2), output.image_embeds, atol=1e-5)
+    np.testing.assert_allclose(clip.embed_texts(texts), output.text_embeds, atol=1e-5)
+    np.testing.assert_allclose(clip.embed_images(-images), clip.embed_images(images, inverted=True), atol=1e-5)
+    assert np.abs(clip.embed_images(images) - clip.embed_images(images, inverted=True)).max() > 0.05
+
+
+def test_a_full_size_checkpoint_takes_the_same_path(full_size, mnist):
+    clip = load_clip(full_size)
+    images = to_model_range(mnist.test_images[:2]).numpy()
+    large = [
+        Image.fromarray(picture).convert("RGB").resize((224, 224), Image.BICUBIC) for picture in mnist.test_images[:2]
+    ]
+    mean, std = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
+    pixels = (np.stack([np.asarray(picture) for picture in large]) / 255 - mean) / std  # (2, 224, 224, 3)
+    tokens = clip.tokenizer(["seven"], return_tensors="pt")
+    with torch.inference_mode():
+        output = clip.model(**tokens, pixel_values=torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
+    embeds = clip.embed_images(images)
+    assert embeds.shape == (2, 512)
+    np.testing.assert_allclose(embeds, output.image_embeds, atol=1e-4)
+    np.testing.assert_allclose(clip.embed_texts(["seven"]), output.text_embeds, atol=1e-4)
+    assert clip.embed_texts(["word " * 500]).shape == (1, 512)  # cut off at 77 tokens
+
+
+def test_the_hubs_cache_is_used_and_nothing_fetched(full_size, tmp_path):
+    repository = tmp_path / "models--openai--clip-vit-base-patch32"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "blobs").mkdir()
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    for number, file in enumerate(full_size.iterdir()):
+        blob = repository / "blobs" / f"{number:064x}"
+        os.link(file, blob)
+        (snapshot / file.name).symlink_to(os.path.relpath(blob, snapshot))
+    code = (
+        "from helpers.clip import load_clip, ClipUnavailable\n"
+        "clip = load_clip('openai/clip-vit-base-patch32')\n"
+        "print(clip.name, clip.embed_texts(['7']).shape)\n"
+        "try:\n    load_clip('openai/clip-vit-large-patch14')\n"
+        "except ClipUnavailable as error:\n    print(error)\n"
+    )
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=ASSETS.parent, capture_output=True, text=True, check=True
+    )
+    first, second = run.stdout.splitlines()
+    assert first == "openai/clip-vit-base-patch32 (1, 512)"
+    assert second.startswith("openai/clip-vit-large-patch14 is no folder") and "download=True" in second
+    assert run.stderr == ""
+
+
+def test_a_name_that_is_not_here_is_not_looked_up(monkeypatch):
+    calls = []
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, lambda self, address: calls.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **_: calls.append(arguments))
+    with pytest.raises(ClipUnavailable, match="not in the hub's cache on this machine; load_clip"):
+        load_clip("nobody/no-such-clip")
+    assert calls == []
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json"])
+def test_missing_or_damaged_files_are_named_unreadable(tmp_path, file):
+    folder = tmp_path / "clip"
+    shutil.copytree(DIGIT_CLIP, folder)
+    (folder / file).write_bytes((folder / file).read_bytes()[:-200])
+    with pytest.raises(ClipUnavailable, match="holds no readable CLIP"):
+        load_clip(folder)
+    (folder / file).unlink()
+    with pytest.raises(ClipUnavailable, match="holds no readable CLIP"):
+        load_clip(folder)
+
+
+def test_clip_score_of_known_directions():
+    images = np.array([[1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
+    texts = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
+    np.testing.assert_allclose(clip_score(images, texts), [2.5, 0, 2.0])
+    np.testing.assert_allclose(clip_score(images, texts, weight=100), [100, 0, 80])
+    np.testing.assert_allclose(cosine_similarity(images, texts[:2]), [[1, -1], [1, -1], [0.6, -0.6]])
+    assert zero_shot(images, texts).tolist() == [0, 0, 2]
+    with pytest.raises(ValueError, match="must pair up"):
+        clip_score(images, texts[:2])
+
+
+def test_prompt_matrix_is_the_mean_over_each_class():
+    random = np.random.default_rng(0)
+    images, texts = random.normal(size=(40, 6)), random.normal(size=(3, 6))
+    labels = np.arange(40) % 4
+    expected = np.zeros((4, 3))
+    for i in range(40):
+        for j in range(3):
+            expected[labels[i], j] += images[i] @ texts[j] / 10
+    np.testing.assert_allclose(prompt_matrix(images, labels, texts), expected)
+    centred = prompt_matrix(images, labels, texts, centre=True)
+    np.testing.assert_allclose(centred, expected - expected.mean(axis=0))
+    with pytest.raises(ValueError, match="labels must be"):
+        prompt_matrix(images, labels[:3], texts)
+    with pytest.raises(ValueError, match="every class"):
+        prompt_matrix(images, np.full(40, 2), texts)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [np.zeros((0, 28, 28, 1)), np.zeros((2, 28, 28)), np.full((1, 28, 28, 1), 2.0), np.full((1, 28, 28, 1), np.nan)],
+)
+def test_images_refused(clip, images):
+    with pytest.raises(ValueError, match="images must be"):
+        clip.embed_images(images)
+
+
+def test_texts_and_templates_refused(clip):
+    for texts in ("seven", [], [7]):
+        with pytest.raises(ValueError, match="texts must be"):
+            clip.embed_texts(texts)
+    for template in ("a digit", "{} {}"):
+        with pytest.raises(ValueError, match="template must hold"):
+            digit_prompts(template)
+    assert digit_prompts()[7] == 'a photo of the number: "7".' and digit_prompts("a {}", words=True)[7] == "a seven"
+
+
+def test_command_line(capsys, monkeypatch, mnist):
+    assert clip_module.main(["--epochs", "0", "--train"]) == 2
+    assert capsys.readouterr().err == "error: --epochs must be at least 1, not 0.\n"
+    assert clip_module.main(["--clip", "nobody/no-such-clip"]) == 2
+    assert capsys.readouterr().err.startswith("error: nobody/no-such-clip is no folder")
+    few = mnist._replace(test_images=mnist.test_images[:100], test_labels=mnist.test_labels[:100])
+    monkeypatch.setattr(clip_module, "load_mnist", lambda: few)
+    assert clip_module.main([]) == 0
+    assert "digit-clip, zero-shot accuracy on 100 test images" in capsys.readouterr().out
+
+
+def test_loading_leaves_transformers_as_it_was():
+    from transformers import logging
+
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    assert isinstance(load_clip(), Clip)
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before

@@ -1,0 +1,190 @@
+"""digit-clip's captions say what is true, its tokeniser spells anything, its loss is CLIP's, its training resumes."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPModel, CLIPTokenizer
+
+import helpers.digit_clip as digit_clip
+from helpers.digit_clip import (
+    DIGIT_CLIP,
+    LEFT,
+    NUMERALS,
+    RIGHT,
+    THICK,
+    THIN,
+    WORDS,
+    DigitClipConfig,
+    DigitClipTrainer,
+    build_tokenizer,
+    contrastive_loss,
+    describe,
+    jitter,
+    train_digit_clip,
+    write_captions,
+)
+
+TINY = DigitClipConfig(epochs=2, batch_size=16, merges=20)
+
+
+@pytest.fixture(scope="module")
+def some(mnist):
+    return mnist.train_images[:96], mnist.train_labels[:96]
+
+
+def test_captions_say_what_is_on_the_image():
+    labels, widths, leans = np.array([7, 7, 3, 0]), np.array([0, 2, 1, 0]), np.array([2, 0, 1, 1])
+    seen = set()
+    for seed in range(200):
+        captions = write_captions(labels, widths, leans, np.random.default_rng(seed))
+        for caption, label, width, lean in zip(captions, labels, widths, leans, strict=True):
+            assert (
+                sum(name in caption.split() or f'"{name}"' in caption for name in (NUMERALS[label], WORDS[label])) <= 1
+            )
+            assert NUMERALS[label] in caption or WORDS[label] in caption
+            for phrases, is_true in ((THIN, width == 0), (THICK, width == 2), (LEFT, lean == 0), (RIGHT, lean == 2)):
+                assert is_true or not any(phrase in caption for phrase in phrases)
+        # One style in a batch: the same facts give the same caption, other digits another one.
+        again = write_captions(labels[[0, 0]], widths[[0, 0]], leans[[0, 0]], np.random.default_rng(seed))
+        assert again[0] == again[1] == captions[0] and len({captions[0], captions[2], captions[3]}) == 3
+        seen.update(captions)
+    everything = " ".join(seen)
+    assert all(phrase in everything for phrase in (*THIN, *THICK, *LEFT, *RIGHT))
+
+
+def test_description_of_drawn_strokes():
+    rows, columns = np.mgrid[:28, :28]
+    lines = [
+        (np.abs(columns - 13.5 + lean * (rows - 13.5)) < width).astype(np.uint8) * 255
+        for width, lean in ((1, 0.6), (4, -0.6), (1.5, 0.15))
+    ]
+    widths, leans = describe(np.stack(lines))
+    assert widths.tolist() == [0, 2, 1] and leans.tolist() == [2, 0, 1]
+
+
+def test_the_tokenizer_spells_any_text():
+    tokenizer = build_tokenizer(["a photo of the number seven", "a photo of a digit"] * 5, merges=30)
+    assert len(tokenizer) <= 512 + 30 + 2
+    assert "photo</w>" in tokenizer.get_vocab()
+    for text in ("seven", "zürich ☃ 10,000!", "".join(chr(i) for i in range(33, 127)).lower()):
+        ids = tokenizer(text)["input_ids"]
+        assert ids[0] == tokenizer.bos_token_id and ids[-1] == tokenizer.eos_token_id
+        assert tokenizer.eos_token_id not in ids[1:-1]  # which stands for the unknown
+        pieces = "".join(tokenizer.convert_ids_to_tokens(ids[1:-1])).replace("</w>", "")
+        expected = "".join(piece for piece, _ in ByteLevel(add_prefix_space=False).pre_tokenize_str(text))
+        assert pieces == expected.replace("Ġ", "")
+
+
+def test_loss_of_distinct_captions_is_clips_own():
+    from transformers.models.clip.modeling_clip import image_text_contrastive_loss
+
+    torch.manual_seed(0)
+    images, texts = (torch.nn.functional.normalize(torch.randn(6, 5), dim=-1) for _ in range(2))
+    found = contrastive_loss(images, texts, torch.arange(6), 7.0)
+    torch.testing.assert_close(found, image_text_contrastive_loss(7.0 * texts @ images.T))
+
+
+def test_images_with_the_same_caption_are_all_positives():
+    torch.manual_seed(1)
+    texts = torch.nn.functional.normalize(torch.randn(2, 4), dim=-1)
+    caption = torch.tensor([0, 0, 1])
+    aligned = texts[caption]
+    assert contrastive_loss(aligned, texts, caption, 50.0) < contrastive_loss(aligned, texts, 1 - caption, 50.0)
+    # With both images of caption 0 on it, its log-softmax over images can't beat an even share of the two.
+    sharp = contrastive_loss(torch.eye(2)[caption], torch.eye(2), caption, 1000.0)
+    assert float(sharp) == pytest.approx(np.log(2) / 4, abs=1e-4)
+
+
+def test_jitter_moves_but_keeps_range_and_background():
+    images = -torch.ones(64, 1, 28, 28)
+    images[:, :, 10:18, 12:16] = 1
+    moved = jitter(images, np.random.default_rng(0))
+    assert moved.min() >= -1 and moved.max() <= 1 and moved[:, :, :4].max() == -1
+    rows = (moved[:, 0].sum(dim=2) * torch.arange(28)).sum(dim=1)
+    assert len(set(rows.tolist())) == 64
+    ink = ((moved + 1) / 2).sum(dim=(1, 2, 3))
+    assert ink.min() > 32 * 0.78 and ink.max() < 32 * 1.28 and abs(float(ink.mean()) - 32) < 1.5
+
+
+def test_training_learns_resumes_and_writes_standard_files(some, tmp_path, monkeypatch):
+    whole = train_digit_clip(TINY, *some, tmp_path / "whole")
+
+    advance = DigitClipTrainer.advance
+
+    def interrupted(self):
+        loss = advance(self)
+        if self.step == 5:
+            import signal
+
+            signal.raise_signal(signal.SIGINT)
+        return loss
+
+    import signal
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(DigitClipTrainer, "advance", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="Stopped after step 5"):
+            train_digit_clip(TINY, *some, tmp_path / "parts")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (tmp_path / "parts" / "checkpoint.pt").exists()
+    monkeypatch.setattr(DigitClipTrainer, "advance", advance)
+    parts = train_digit_clip(TINY, *some, tmp_path / "parts")
+    for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+    assert not (tmp_path / "parts" / "checkpoint.pt").exists()
+    loaded = CLIPModel.from_pretrained(tmp_path / "parts")
+    torch.testing.assert_close(loaded.state_dict(), parts.state_dict())
+
+
+def test_damaged_or_foreign_checkpoints_are_refused(some, tmp_path):
+    trainer = DigitClipTrainer(TINY, *some)
+    trainer.advance()
+    path = tmp_path / "checkpoint.pt"
+    trainer.save_checkpoint(path)
+    with pytest.raises(ValueError, match="another recipe"):
+        DigitClipTrainer(dataclasses.replace(TINY, seed=1), *some).restore(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="can.t be resumed from"):
+        trainer.restore(path)
+
+
+def test_a_batch_seen_again_and_again_is_learnt(some):
+    trainer = DigitClipTrainer(dataclasses.replace(TINY, warm_up=0.1), *some)
+    losses = []
+    for _ in range(60):
+        trainer.step = 4  # the same images and captions, jitter and rate each time
+        losses.append(trainer.advance())
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_the_rate_warms_up_and_ends_at_zero(some):
+    trainer = DigitClipTrainer(dataclasses.replace(TINY, epochs=10, warm_up=0.5), *some)
+    rates = []
+    for step in range(trainer.steps + 1):
+        trainer.step = step
+        rates.append(trainer.learning_rate())
+    assert int(np.argmax(rates)) in (29, 30) and max(rates) == TINY.learning_rate
+    assert rates[0] == TINY.learning_rate / 30 and rates[-1] < 1e-9 and rates[45] == pytest.approx(rates[30] / 2)
+
+
+def test_the_shipped_folder_is_small_and_standard():
+    assert sum(file.stat().st_size for file in DIGIT_CLIP.iterdir()) < 4_000_000
+    names = {file.name for file in DIGIT_CLIP.iterdir()}
+    assert {"config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"} <= names
+    model, tokenizer = CLIPModel.from_pretrained(DIGIT_CLIP), CLIPTokenizer.from_pretrained(DIGIT_CLIP)
+    assert model.config.text_config.eos_token_id == tokenizer.eos_token_id == tokenizer("x")["input_ids"][-1]
+    config = json.loads((DIGIT_CLIP / "config.json").read_text())
+    assert config["architectures"] == ["CLIPModel"]
+
+
+def test_training_texts_hold_no_unseen_prompt():
+    from helpers.clip import UNSEEN_PROMPTS
+
+    ours = " ".join([*digit_clip.OPENINGS, *digit_clip.SUBJECTS, *digit_clip.ENDINGS])
+    assert not any(prompt in ours for prompt in UNSEEN_PROMPTS)

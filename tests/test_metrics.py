@@ -1,0 +1,353 @@
+"""Each metric beside an independent implementation, a closed form, or sets whose answer is known."""
+
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+from scipy.spatial.distance import cdist
+from scipy.special import comb
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from helpers.data import to_model_range
+from helpers.metrics import (
+    classification_accuracy_score,
+    coverage,
+    draw_with_counts,
+    frechet_distance,
+    frechet_ratio,
+    memorisation,
+    nearest_neighbours,
+    wilson_interval,
+)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(3)
+
+
+def exact_sample(random, mean, covariance, count):
+    """A sample whose own mean and covariance are exactly those: whitened, then coloured."""
+    rows = random.normal(size=(count, len(mean)))
+    rows -= rows.mean(axis=0)
+    white = rows @ np.linalg.inv(np.linalg.cholesky(np.cov(rows.T))).T
+    return white @ np.linalg.cholesky(covariance).T + mean
+
+
+def random_covariance(random, size):
+    rows = random.normal(size=(3 * size, size))
+    return rows.T @ rows / size
+
+
+def test_frechet_distance_of_known_gaussians(random):
+    variances, other_variances = np.array([1.0, 4.0, 0.25]), np.array([9.0, 1.0, 0.25])
+    first = exact_sample(random, np.array([1.0, 2.0, 3.0]), np.diag(variances), 40)
+    second = exact_sample(random, np.array([1.0, 0.0, 3.5]), np.diag(other_variances), 70)
+    expected = 2.0**2 + 0.5**2 + np.sum((np.sqrt(variances) - np.sqrt(other_variances)) ** 2)
+    assert frechet_distance(first, second) == pytest.approx(expected, abs=1e-9)
+    assert frechet_distance(second, first) == pytest.approx(expected, abs=1e-9)
+    assert 0 <= frechet_distance(first, first[::-1]) < 1e-12
+
+
+def test_frechet_distance_of_covariances_that_do_not_commute(random):
+    covariance, other_covariance = random_covariance(random, 6), random_covariance(random, 6)
+    mean, other_mean = random.normal(size=(2, 6))
+    trace = np.trace(covariance + other_covariance - 2 * sqrtm(covariance @ other_covariance).real)
+    features = exact_sample(random, mean, covariance, 50)
+    reference = exact_sample(random, other_mean, other_covariance, 60)
+    expected = np.sum((mean - other_mean) ** 2) + trace
+    assert frechet_distance(features, reference) == pytest.approx(expected, abs=1e-9)
+    assert frechet_distance(features.astype(np.float32), reference) == pytest.approx(expected, abs=1e-4)
+
+
+def test_frechet_distance_where_a_feature_is_always_zero(random):
+    features, reference = random.normal(size=(2, 50, 4)) * [1, 2, 3, 0]
+    assert frechet_distance(features, reference) == pytest.approx(frechet_distance(features[:, :3], reference[:, :3]))
+
+
+def test_frechet_ratio(random):
+    reference, features = random.normal(size=(500, 4)), random.normal(0.5, 1, (300, 4))
+    draws = list(random.normal(size=(3, 300, 4)))
+    floors = [frechet_distance(draw, reference) for draw in draws]
+    result = frechet_ratio(features, reference, draws)
+    assert result.distance == frechet_distance(features, reference)
+    assert result.floor == pytest.approx(sum(floors) / 3)
+    assert result.floor_spread == pytest.approx(np.sqrt(sum((floor - result.floor) ** 2 for floor in floors) / 2))
+    assert result.ratio == pytest.approx(result.distance / result.floor) and result.ratio > 10
+
+
+def test_coverage_is_the_double_loop(random):
+    features, reference = random.normal(0.8, 1, (40, 3)), random.normal(size=(60, 3))
+    for k in (1, 2, 5):
+        covered = 0
+        for i, point in enumerate(reference):
+            radius = sorted(np.linalg.norm(point - other) for j, other in enumerate(reference) if j != i)[k - 1]
+            covered += any(np.linalg.norm(point - generated) <= radius for generated in features)
+        assert 0 < covered < 60 and coverage(features, reference, k) == pytest.approx(covered / 60)
+    assert coverage(features, reference) == coverage(features, reference, 5)
+
+
+def test_coverage_of_known_sets(random):
+    reference = random.normal(size=(50, 20))
+    assert coverage(reference, reference) == 1
+    assert coverage(reference + 100, reference) == 0
+    modes = np.concatenate([reference, reference + 100])
+    assert coverage(reference, modes) == 0.5
+    assert coverage(np.repeat(reference[:1], 500, axis=0), modes) < 0.5
+
+
+def test_coverage_counts_the_edge_of_the_ball():
+    # The ball of 0 doesn't reach 2, that of 1 ends there, and that of 3 goes on to 1.
+    assert coverage([[2.0]], [[0.0], [1.0], [3.0]], k=1) == pytest.approx(2 / 3)
+
+
+def test_coverage_expected_of_one_distribution(random):
+    """Of m - 1 others and n generated points in random order, the first k must not all be others."""
+    n, m = 60, 80
+    found = np.mean([coverage(random.normal(size=(n, 2)), random.normal(size=(m, 2)), 3) for _ in range(100)])
+    assert found == pytest.approx(1 - comb(m - 1, 3) / comb(m - 1 + n, 3), abs=0.02)
+
+
+def test_draw_with_counts(random):
+    pool, wanted = random.integers(0, 10, 400), random.integers(0, 10, 100).astype(np.uint8)
+    index = draw_with_counts(pool, wanted, seed=4)
+    assert index.dtype == np.int64
+    np.testing.assert_array_equal(pool[index], wanted)
+    assert len(set(index)) == 100
+    np.testing.assert_array_equal(index, draw_with_counts(pool, wanted, seed=4))
+    assert np.mean(index == draw_with_counts(pool, wanted, seed=5)) < 0.2
+    everything = draw_with_counts(pool, pool, seed=0)
+    assert sorted(everything) == list(range(400)) and list(everything) != list(range(400))
+
+
+def test_draw_with_counts_favours_no_position():
+    drawn = np.concatenate([draw_with_counts(np.zeros(20, int), [0] * 5, seed) for seed in range(400)])
+    assert np.bincount(drawn, minlength=20).min() > 60  # 100 are expected of each, give or take 9
+
+
+@pytest.mark.parametrize(
+    ("successes", "count", "confidence"), [(7, 50, 0.95), (990, 1000, 0.99), (0, 10, 0.9), (3, 3, 0.95)]
+)
+def test_wilson_interval_is_the_formula(successes, count, confidence):
+    z, share = norm.ppf((1 + confidence) / 2), successes / count
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    interval = wilson_interval(np.int64(successes), count, confidence)
+    assert interval == pytest.approx((centre - half, centre + half), abs=1e-12)
+    assert all(0 <= end <= 1 for end in interval)
+
+
+def test_wilson_interval_is_at_95_percent_unless_told():
+    assert wilson_interval(7, 50) == wilson_interval(7, 50, 0.95) != wilson_interval(7, 50, 0.9)
+
+
+def test_nearest_neighbours_are_those_of_brute_force(random):
+    queries, reference = random.uniform(-1, 1, (30, 50)), random.uniform(-1, 1, (400, 50))
+    every = cdist(queries, reference)
+    distances, index = nearest_neighbours(queries, reference)
+    np.testing.assert_allclose(distances, every.min(axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(index, every.argmin(axis=1))
+    assert index.dtype == np.int64
+
+
+def test_nearest_neighbours_of_copies_are_at_zero(random):
+    reference = random.uniform(-1, 1, (300, 784)).astype(np.float32) + 100  # far from zero, where cancelling is worst
+    queries = reference[[5, 250, 5]]
+    queries[2, 0] += 0.5
+    distances, index = nearest_neighbours(queries, reference)
+    np.testing.assert_array_equal(index, [5, 250, 5])
+    np.testing.assert_allclose(distances, [0, 0, 0.5], rtol=1e-6, atol=0)
+
+
+def test_memorisation_of_independent_sets(random):
+    results = [memorisation(*random.gamma(20, 1, (2, 300))) for _ in range(60)]
+    assert np.mean([result.auc for result in results]) == pytest.approx(0.5, abs=0.01)
+    # 57 of 60 are expected.
+    assert sum(result.auc_interval[0] < 0.5 < result.auc_interval[1] for result in results) in range(52, 60)
+    assert np.mean([result.share_closer for result in results]) == pytest.approx(0.01, abs=0.005)
+
+
+def test_memorisation_is_reproducible_and_its_threshold_the_first_percentile(random):
+    distances, test_distances = random.gamma(20, 1, (2, 2000))
+    result = memorisation(distances, test_distances)
+    assert np.mean(test_distances < result.threshold) == 0.01
+    assert result == memorisation(distances, test_distances)
+    for option in ({"seed": 1}, {"draws": 199}):
+        assert result.auc_interval != memorisation(distances, test_distances, **option).auc_interval
+
+
+def test_memorisation_interval_is_as_wide_as_theory_has_it(random):
+    """Of equal distributions, U over n m has variance (n + m + 1) / (12 n m)."""
+    low, high = memorisation(*random.gamma(20, 1, (2, 500)), draws=500).auc_interval
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(1001 / (12 * 500 * 500)), rel=0.15)
+
+
+def test_memorisation_sees_planted_copies(random):
+    distances, test_distances = random.gamma(20, 1, (2, 2000))
+    distances[:100] = 0.0
+    assert memorisation(distances, test_distances).share_closer >= 0.05
+
+
+def test_memorisation_of_shifted_distances(random):
+    test_distances = random.normal(20, 1, 1000)
+    assert memorisation(test_distances - 10, test_distances)[:2] == (1, (1, 1))
+    assert memorisation(test_distances + 10, test_distances)[:3] == (0, (0, 0), 0)
+    assert memorisation([1, 2, 2, 3], [2, 4, 5]).auc == 10 / 12  # 3 + 2.5 + 2.5 + 2: ties count half
+    shifted = random.normal(19.5, 1, 1000)
+    auc = memorisation(shifted, test_distances).auc
+    assert auc == pytest.approx(norm.cdf(0.5 / np.sqrt(2)), abs=0.03)
+    generated = np.repeat([1, 0], 1000)
+    assert auc == pytest.approx(roc_auc_score(generated, -np.concatenate([shifted, test_distances])))
+
+
+def test_memorisation_counts_only_distances_below_the_threshold():
+    assert memorisation([5.0, 5.0, 4.0, 6.0], [5.0] * 10).share_closer == 0.25
+
+
+@pytest.fixture(scope="module")
+def digits(mnist):
+    """60 images of each digit, their labels, and 1,000 test images with theirs."""
+    index = draw_with_counts(mnist.train_labels, np.arange(600) % 10, seed=0)
+    images, test_images = to_model_range(mnist.train_images[index]), to_model_range(mnist.test_images[:1000])
+    return images.numpy(), mnist.train_labels[index], test_images.numpy(), mnist.test_labels[:1000]
+
+
+def test_classification_accuracy_score_needs_the_right_labels(digits):
+    images, labels, *test_set = digits
+    assert classification_accuracy_score(images, labels, *test_set) > 0.8
+    shuffled = np.random.default_rng(0).permutation(labels)
+    assert classification_accuracy_score(images, shuffled, *test_set) < 0.4
+
+
+def test_classification_accuracy_score_is_that_on_the_test_images(digits):
+    images, labels, test_images, test_labels = digits
+    assert classification_accuracy_score(images, labels, test_images, (test_labels + 1) % 10, epochs=3) < 0.1
+
+
+def test_classification_accuracy_score_follows_its_seed(digits):
+    scores = [classification_accuracy_score(*digits, seed=seed, epochs=1) for seed in (0, 0, 1, 2)]
+    assert scores[0] == scores[1]
+    assert len(set(scores)) > 1
+
+
+NORMAL = np.random.default_rng(0).normal(size=(30, 4))
+HOLED = np.where(np.arange(30)[:, np.newaxis] == 3, np.nan, NORMAL)
+ENDLESS = np.where(np.arange(30)[:, np.newaxis] == 3, np.inf, NORMAL)
+
+
+@pytest.mark.parametrize("metric", [frechet_distance, coverage, nearest_neighbours])
+@pytest.mark.parametrize(
+    "bad", [HOLED, ENDLESS, NORMAL[0], NORMAL[:0], NORMAL[:, :0], NORMAL[np.newaxis], NORMAL[:, :3]]
+)
+def test_points_refused(metric, bad):
+    name = "queries" if metric is nearest_neighbours else "features"
+    with pytest.raises(ValueError, match=f"^{name} must "):
+        metric(bad, NORMAL)
+    with pytest.raises(ValueError, match=f"^({name}|reference) must "):
+        metric(NORMAL, bad)
+
+
+def test_too_few_rows_for_a_covariance_refused():
+    frechet_distance(NORMAL[:5], NORMAL)
+    for arguments, name in (((NORMAL[:4], NORMAL), "features"), ((NORMAL, NORMAL[:4]), "reference")):
+        with pytest.raises(ValueError, match=f"^{name} must have more rows than columns"):
+            frechet_distance(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("draws", "message"),
+    [
+        ([NORMAL], "floor_draws must hold at least 2"),
+        ([NORMAL, NORMAL[:20]], r"floor_draws\[1\] must be \(30, 4\) like features"),
+        ([HOLED, NORMAL], r"floor_draws\[0\] must be finite"),
+        ([NORMAL + 1, NORMAL[::-1]], "floor_draws must be other images"),
+    ],
+)
+def test_floor_draws_refused(draws, message):
+    with pytest.raises(ValueError, match=message):
+        frechet_ratio(NORMAL, NORMAL, draws)
+
+
+@pytest.mark.parametrize("k", [0, 30, 2.0])
+def test_number_of_neighbours_refused(k):
+    assert coverage(NORMAL, NORMAL, 29) == 1
+    with pytest.raises(ValueError, match=r"k must be a whole number in 1\.\.29, not"):
+        coverage(NORMAL, NORMAL, k)
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "seed", "message"),
+    [
+        ([1, 1, 2], [1, 2, 2], 0, "labels must hold class 2 at least 2 times, as wanted does, not 1"),
+        ([1, 1, 2], [3], 0, "class 3 at least 1 times, as wanted does, not 0"),
+        ([1.0, 2.0], [1], 0, "labels must be"),
+        ([[1, 2]], [1], 0, "labels must be"),
+        ([1, 2], [], 0, "wanted must be"),
+        ([1, 2], [1], -1, "seed must be"),
+    ],
+)
+def test_draws_refused(labels, wanted, seed, message):
+    with pytest.raises(ValueError, match=message):
+        draw_with_counts(labels, wanted, seed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 0), "count must be a whole number of at least 1, not 0"),
+        ((-1, 10), r"successes must be a whole number in 0\.\.10, not -1"),
+        ((11, 10), r"successes must be a whole number in 0\.\.10, not 11"),
+        ((0.5, 10), "successes must be"),
+        ((1, 10.0), "count must be"),
+        ((1, 10, 1.0), "confidence must be"),
+        ((1, 10, 0.0), "confidence must be"),
+    ],
+)
+def test_wilson_arguments_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        wilson_interval(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1.0], [1.0, 2.0]), "distances must be at least 2"),
+        (([1.0, 2.0], [-1.0, 2.0]), "test_distances must be at least 2, none negative"),
+        (([np.nan, 2.0], [1.0, 2.0]), "distances must be finite"),
+        (([1.0, 2.0], [[1.0, 2.0]]), "test_distances must be"),
+        (([1.0, 2.0], [1.0, 2.0], -1), "seed must be"),
+        (([1.0, 2.0], [1.0, 2.0], 0, 1), "draws must be"),
+    ],
+)
+def test_distances_refused(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        memorisation(*arguments)
+
+
+IMAGES, LABELS = np.zeros((20, 28, 28, 1), np.float32), np.arange(20) % 10
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES[..., 0], LABELS, "images must be"),
+        (IMAGES[:19], LABELS, r"images must be \(20, 28, 28, 1\) like"),
+        (IMAGES + 3, LABELS, r"images must be numbers in \[-1, 1\], not 3\.\.3"),
+        (IMAGES * np.nan, LABELS, r"images must be numbers in \[-1, 1\]"),
+        (IMAGES, LABELS % 9, "labels must hold each of the digits"),
+        (IMAGES, LABELS + 1, "labels must hold each of the digits"),
+        (IMAGES, LABELS / 1, "labels must be"),
+        (IMAGES, LABELS[:, np.newaxis], "labels must be"),
+    ],
+)
+def test_digits_refused(images, labels, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        classification_accuracy_score(images, labels, IMAGES, LABELS)
+    with pytest.raises(ValueError, match="^test_.*" + message):
+        classification_accuracy_score(IMAGES, LABELS, images, labels)
+
+
+@pytest.mark.parametrize("option", [{"seed": -1}, {"seed": 2**32}, {"epochs": 0}, {"epochs": 1.5}])
+def test_training_options_refused(option):
+    with pytest.raises(ValueError, match=f"^{next(iter(option))} must be a whole number"):
+        classification_accuracy_score(IMAGES, LABELS, IMAGES, LABELS, **option)
