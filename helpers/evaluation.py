@@ -71,9 +71,9 @@ class Evaluation:
         result = {}
         for name, images in (("generated", self.images), ("real", self.test_images)):
             right = zero_shot(clip.embed_images(images), clip.embed_texts(texts)) == self.labels  # (n,)
-            interval = bootstrap_interval(right, self.seed)
-            per_digit = [float(right[self.labels == digit].mean()) for digit in range(10)]
-            result[name] = {"share": float(right.mean()), "interval": interval, "per_digit": per_digit}
+            parts = [right, *(right[self.labels == digit] for digit in range(10))]
+            shares = [{"share": float(part.mean()), "interval": bootstrap_interval(part, self.seed)} for part in parts]
+            result[name] = {**shares[0], "per_digit": shares[1:]}
         return result
 
     def frechet(self) -> dict:

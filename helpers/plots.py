@@ -125,6 +125,21 @@ def show_curve(
     return figure
 
 
+def show_matrices(
+    matrices: dict[str, np.ndarray], rows: Sequence[object], columns: Sequence[object], y_label: str, x_label: str
+) -> Figure:
+    """Matrices `(rows, columns)` side by side under their titles, each on its own scale from dark to bright."""
+    figure, axes = plt.subplots(1, len(matrices), figsize=(4.6 * len(matrices), 3.9), squeeze=False)
+    for axis, (title, matrix) in zip(axes[0], matrices.items(), strict=True):
+        drawn = axis.imshow(matrix, cmap="cividis")
+        axis.set(title=title, xlabel=x_label, ylabel=y_label)
+        axis.set_xticks(range(len(columns)), columns)
+        axis.set_yticks(range(len(rows)), rows)
+        axis.grid(False)
+        figure.colorbar(drawn, ax=axis, shrink=0.8)
+    return figure
+
+
 def show_pipeline(current: int) -> Figure:
     """The map of the course: six stages in a row, number `current` (1..6) marked."""
     if not 1 <= current <= len(STAGES):

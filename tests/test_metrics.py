@@ -331,7 +331,7 @@ IMAGES, LABELS = np.zeros((20, 28, 28, 1), np.float32), np.arange(20) % 10
     ("images", "labels", "message"),
     [
         (IMAGES[..., 0], LABELS, "images must be"),
-        (IMAGES[:19], LABELS, r"images must be \(20, 28, 28, 1\) like"),
+        (IMAGES[:19], LABELS, "images must be 20 like (test_)?labels, not 19"),
         (IMAGES + 3, LABELS, r"images must be numbers in \[-1, 1\], not 3\.\.3"),
         (IMAGES * np.nan, LABELS, r"images must be numbers in \[-1, 1\]"),
         (IMAGES, LABELS % 9, "labels must hold each of the digits"),
