@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.checkpoints import load_unet
+from helpers.clip import ClipUnavailable, load_clip
 from helpers.command_line import CommandLine
 from helpers.data import load_mnist, training_split
 from helpers.objective import TrainingConfig
@@ -47,6 +48,16 @@ def sampling_rows(repeats: int = 3) -> list[tuple[str, float]]:
     return rows
 
 
+def clip_refusal_seconds() -> float:
+    """How long `load_clip` takes to say that a hub name isn't on this machine, once it is imported."""
+    started = time.perf_counter()
+    try:
+        load_clip("nobody/no-such-clip")
+    except ClipUnavailable:
+        return time.perf_counter() - started
+    raise RuntimeError("load_clip found a checkpoint that doesn't exist.")
+
+
 def training_images_per_second(precision: str, steps: int = 20) -> float:
     """Images a second of the shipped recipe, data and noise included, after the first steps."""
     config = TrainingConfig(steps=steps + 5, precision=precision)
@@ -69,7 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: --repeats must be at least 1, not {args.repeats}.", file=sys.stderr)
         return 2
     print(f"{os.cpu_count()} cores, TensorFlow {tf.__version__}; medians of {args.repeats} warm calls")
-    for what, seconds in sampling_rows(args.repeats):
+    rows = [*sampling_rows(args.repeats), ("load_clip of a name that isn't here", clip_refusal_seconds())]
+    for what, seconds in rows:
         print(f"{what:42} {seconds:8.2f} s", flush=True)
     for precision in ("float32", "mixed_bfloat16"):
         print(f"{'training, ' + precision:42} {training_images_per_second(precision):8.0f} images/s", flush=True)

@@ -12,6 +12,7 @@ from helpers.classifier import (
     ROLES,
     build_classifier,
     digit_accuracy,
+    extract_features,
     load_classifier,
     pixel_spread,
     read_images,
@@ -33,8 +34,9 @@ def test_the_judge_reads_the_test_set(judge, mnist):
 
 
 def test_the_tuning_network_reads_and_is_another_one(mnist):
-    images, labels = to_model_range(mnist.test_images[:2000]), mnist.test_labels[:2000]
-    assert digit_accuracy(load_classifier("features"), images, labels) > 0.98
+    accuracy = digit_accuracy(load_classifier("features"), to_model_range(mnist.test_images), mnist.test_labels)
+    assert accuracy >= 0.995
+    assert abs(accuracy - json.loads((FOLDER / "features.json").read_text())["test_accuracy"]) < 5e-4
     shapes = [[weight.shape for weight in build_classifier(role).get_weights()] for role in ROLES]
     assert shapes[0] != shapes[1]
 
@@ -46,6 +48,18 @@ def test_shipped_networks_draw_what_was_asked(judge, predicts):
     images = sample(unet, schedule, labels).images
     assert digit_accuracy(judge, images, labels) >= 0.95
     assert digit_accuracy(judge, images, (labels + 1) % 10) < 0.05
+
+
+def test_the_last_layer_decides_from_the_features(mnist):
+    features, images = load_classifier("features"), to_model_range(mnist.test_images[:700])
+    found = extract_features(features, images, batch_size=300)
+    kernel, bias = features.layers[-1].get_weights()
+    assert found.shape == (700, 96)
+    np.testing.assert_array_equal(np.argmax(found @ kernel + bias, axis=1), read_images(features, images))
+
+
+def test_the_two_classifiers_are_small():
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 3_000_000
 
 
 def test_accuracy_counts_matches(judge, mnist):

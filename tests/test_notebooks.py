@@ -32,8 +32,8 @@ def ignores(cell):
 
 
 def test_there_are_notebooks():
-    names = [path.stem for path in NOTEBOOKS]
-    assert names[:5] == ["01_data", "02_forward_diffusion", "03_unet", "04_training", "05_guided_sampling"]
+    names = ["data", "forward_diffusion", "unet", "training", "guided_sampling", "clip_evaluation"]
+    assert [path.stem for path in NOTEBOOKS] == [f"{number:02d}_{name}" for number, name in enumerate(names, 1)]
 
 
 @notebooks

@@ -96,6 +96,15 @@ def test_an_image_does_not_depend_on_the_batch_split(schedule, method, monkeypat
     assert np.abs(whole.images - other_seed.images).max(axis=(1, 2, 3)).min() > 0.5
 
 
+def test_numbers_draw_a_part_of_a_larger_request(lively_unet, schedule, monkeypatch):
+    monkeypatch.setattr(sampling, "BATCH_SIZE", 2)
+    labels = np.array([3, 1, 4, 1, 5])
+    whole = sample(lively_unet, schedule, labels, steps=3, seed=6).images
+    part = sample(lively_unet, schedule, labels[[4, 0, 2]], steps=3, seed=6, numbers=[4, 0, 2]).images
+    np.testing.assert_allclose(part, whole[[4, 0, 2]], atol=2 / 255)
+    assert np.abs(part - sample(lively_unet, schedule, labels[[4, 0, 2]], steps=3, seed=6).images).max() > 0.1
+
+
 def test_keep_selects_steps(lively_unet, schedule):
     everything = sample(lively_unet, schedule, [1, 2], steps=6, keep=range(6)).trajectory
     some = sample(lively_unet, schedule, [1, 2], steps=6, keep=[0, 5]).trajectory
@@ -135,6 +144,9 @@ def test_defaults_alone_draw_digits():
         ([3], {"eta": 1.5}, "eta must be in"),
         ([3], {"method": "euler"}, "method must be"),
         ([3], {"seed": -1}, "seed must be"),
+        ([3], {"numbers": [0, 1]}, "numbers must be 1 whole numbers"),
+        ([3], {"numbers": [-1]}, "numbers must be 1 whole numbers"),
+        ([3], {"numbers": [0.5]}, "numbers must be 1 whole numbers"),
         ([3], {"keep": [20], "steps": 20}, "keep must name steps in 0..19"),
     ],
 )
