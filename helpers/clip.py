@@ -33,10 +33,10 @@ UNSEEN_PROMPTS = (
     "grayscale image showing a handwritten {} from the MNIST test set",
     "which digit? I would say {}",
     "{} as children learn to write it at school",
-    "the answer to question one was {}",
     "blurry scribble that means {}",
     "an old cheque with the amount {} on it",
 )
+DISTRACTING_PROMPT = "the answer to question one was {}"  # names a second number: a test of reading sentences
 
 
 class ClipUnavailable(RuntimeError):
@@ -187,7 +187,7 @@ def prompt_matrix(
 def _print_zero_shot(clip: Clip, title: str, images: np.ndarray, labels: np.ndarray) -> None:
     embeds = clip.embed_images(to_model_range(images).numpy(), progress=True)
     print(f"{clip.name}, zero-shot accuracy on {len(labels)} {title} images")
-    for template in (OFFICIAL_PROMPT, *UNSEEN_PROMPTS):
+    for template in (OFFICIAL_PROMPT, *UNSEEN_PROMPTS, DISTRACTING_PROMPT):
         for words in (False, True):
             accuracy = np.mean(zero_shot(embeds, clip.embed_texts(digit_prompts(template, words))) == labels)
             print(f"  {accuracy:7.2%}  {template.format('seven' if words else '7')}", flush=True)
