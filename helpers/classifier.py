@@ -1,6 +1,6 @@
 """Two small digit readers that measure the samples: one to tune by, one to judge by.
 
-    python -m helpers.classifier --train            # both, from scratch, under ten minutes on 2 cores
+    python -m helpers.classifier --train            # both, from scratch, about half an hour on 2 cores
     python -m helpers.classifier --sweep            # samplers and guidance scales, measured by the tuning one
     python -m helpers.classifier --judge            # 10,000 guided and 2,000 unconditional samples, judged
 
