@@ -41,12 +41,12 @@ def test_the_tuning_network_reads_and_is_another_one(mnist):
     assert shapes[0] != shapes[1]
 
 
-@pytest.mark.parametrize("predicts", ["velocity", "noise"])
-def test_shipped_networks_draw_what_was_asked(judge, predicts):
+@pytest.mark.parametrize(("predicts", "least"), [("velocity", 0.97), ("noise", 0.85)])
+def test_shipped_networks_draw_what_was_asked(judge, predicts, least):
     unet, schedule = load_unet(ASSETS / f"unet-{predicts}")
     labels = np.arange(200) % 10
     images = sample(unet, schedule, labels).images
-    assert digit_accuracy(judge, images, labels) >= 0.95
+    assert digit_accuracy(judge, images, labels) >= least
     assert digit_accuracy(judge, images, (labels + 1) % 10) < 0.05
 
 
