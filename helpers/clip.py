@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 from PIL import Image
 from tqdm import tqdm
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
@@ -118,19 +119,30 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
     "openai/clip-vit-base-patch32"). Raises `ClipUnavailable` if it isn't there or can't be read.
     """
     name = str(name)
+    source = name if download or Path(name).is_dir() else _cached_folder(name)
+    if source is None:
+        remedy = "load_clip(..., download=True) fetches it, about 600 MB for ViT-B/32"
+        raise ClipUnavailable(f"{name} is no folder, and not in the hub's cache on this machine; {remedy}.")
     try:
         with _quiet():
             parts = (CLIPModel, CLIPTokenizer, CLIPImageProcessorPil)
-            model, tokenizer, processor = (part.from_pretrained(name, local_files_only=not download) for part in parts)
+            model, tokenizer, processor = (part.from_pretrained(source) for part in parts)
+        if len(tokenizer) < 2 * 256:  # transformers makes an empty one, silently, if its file is missing
+            raise ValueError(f"its tokenizer has only {len(tokenizer)} tokens, not one for each byte")
     except Exception as error:  # OSError, ValueError, SafetensorError, ... : whatever a damaged file leads to
-        if Path(name).is_dir():
-            remedy = "remake it, for digit-clip with `python -m helpers.clip --train`, or restore it with git"
-            raise ClipUnavailable(f"{name} holds no readable CLIP ({_first_line(error)}); {remedy}.") from error
-        remedy = (
-            "try again later" if download else "load_clip(..., download=True) fetches it, about 600 MB for ViT-B/32"
-        )
-        raise ClipUnavailable(f"{name} is no folder, and not in the hub's cache on this machine; {remedy}.") from error
+        remedy = "restore it; digit-clip is remade with `python -m helpers.clip --train`"
+        remedy = "try again later" if download and not Path(name).is_dir() else remedy
+        raise ClipUnavailable(f"{name} holds no readable CLIP ({_first_line(error)}); {remedy}.") from error
     return Clip(Path(name).name if Path(name).is_dir() else name, model.eval(), tokenizer, processor)
+
+
+def _cached_folder(name: str) -> str | None:
+    """Where the hub's cache holds a repository. `from_pretrained` would find it too, but ask the hub on the way."""
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except ValueError:  # not a name that the hub could have
+        return None
+    return str(Path(config).parent) if isinstance(config, str) else None
 
 
 def _first_line(error: Exception) -> str:
