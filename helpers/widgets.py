@@ -25,10 +25,10 @@ TOOLTIP = "tooltip" if "tooltip" in ipywidgets.IntSlider.class_trait_names() els
 
 
 def _as_lines(text: str | Sequence[str]) -> list[str]:
-    lines = [text] if isinstance(text, str) else list(text)
-    if not all(isinstance(line, str) for line in lines):
+    lines = [text] if isinstance(text, str) else text
+    if not isinstance(lines, Sequence) or not all(isinstance(line, str) for line in lines):
         raise ValueError(f"readout must give a text or a list of texts, not {text!r}.")
-    return lines
+    return list(lines)
 
 
 def _paragraph(lines: Sequence[str]) -> str:
@@ -69,10 +69,14 @@ class Scrubber(Shown):
         count: int | None = None,
     ) -> None:
         self.frames = as_pngs(frames)
+        self.count = len(self.frames) if count is None else count
+        if not isinstance(self.count, int) or not 1 <= self.count <= len(self.frames):
+            raise ValueError(f"count must be a whole number in 1..{len(self.frames)}, not {count!r}.")
+        if not isinstance(milliseconds, int) or milliseconds < 1:
+            raise ValueError(f"milliseconds must be a whole number of at least 1, not {milliseconds!r}.")
         readout = readout or (lambda i: f"frame {i + 1} of {len(self.frames)}")
         self.readouts = [_as_lines(readout(i)) for i in range(len(self.frames))]
         self.label, self.titles, self.milliseconds = label, tuple(titles), milliseconds
-        self.count = count or len(self.frames)
         self.first = 0  # the frame where the slider's 0 is
         self._build(control)
 
