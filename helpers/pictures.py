@@ -61,7 +61,7 @@ def as_pngs(frames: Sequence[np.ndarray | bytes], enlarge: int = 6) -> list[byte
 
 
 def histogram(values: np.ndarray, size: int = 168, limit: float = 3.0, highest: float = 0.8) -> np.ndarray:
-    """How often each value in [-limit, limit] occurs, as bars `(size, size)` uint8; the grey curve is pure noise's.
+    """How often each value in [-limit, limit] occurs: grey bars, and pure noise's curve, `(size, size)` uint8.
 
     The top is a density of `highest`, where pure noise reaches 0.4: all histograms have one scale. Higher bars are cut.
     """
@@ -69,9 +69,9 @@ def histogram(values: np.ndarray, size: int = 168, limit: float = 3.0, highest: 
     density, edges = np.histogram(values, bars, (-limit, limit))
     density = density / values.size / (edges[1] - edges[0])  # (bars,)
     level = (size - np.arange(size)) / size * highest  # (size,): the density at each row of pixels
-    picture = np.where(level[:, np.newaxis] <= np.repeat(density, size // bars), 255, 0)  # (size, size)
+    picture = np.where(level[:, np.newaxis] <= np.repeat(density, size // bars), 170, 0)  # (size, size)
     place = (np.arange(size) + 0.5) / size * 2 * limit - limit  # (size,): the value at each column
     curve = np.exp(-(place**2) / 2) / np.sqrt(2 * np.pi)
     row = size - 1 - np.rint(curve / highest * size).astype(int)
-    picture[np.clip([row - 1, row], 0, size - 1), np.arange(size)] = 128
+    picture[np.clip([row - 1, row], 0, size - 1), np.arange(size)] = 255
     return picture.astype(np.uint8)

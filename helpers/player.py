@@ -22,7 +22,7 @@ for (const player of document.querySelectorAll(".frame-player")) {
   if (player.started) continue;
   player.started = true;
   const [canvas, sheet, slider, text] = ["canvas", "img", "input", "output"].map((tag) => player.querySelector(tag));
-  const [previous, play, next] = player.querySelectorAll("button");
+  const [play, previous, next] = player.querySelectorAll("button");
   const {columns, readouts, milliseconds} = JSON.parse(player.dataset.frames);
   const last = readouts.length - 1;
   let timer = null;
@@ -52,16 +52,17 @@ for (const player of document.querySelectorAll(".frame-player")) {
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>{label}</title>
 <div class="frame-player" role="group" aria-label="{label}" data-frames="{data}"
- style="width: {width}px; max-width: 100%; font: 14px/1.5 system-ui, sans-serif">
+ style="width: {wide}px; max-width: 100%; font: 14px/1.5 system-ui, sans-serif">
 <strong>{label}</strong>
-<div style="display: grid; grid-template-columns: repeat({panels}, 1fr); text-align: center">{titles}</div>
+<div style="width: {width}px; max-width: 100%; display: grid; text-align: center;
+ grid-template-columns: repeat({panels}, 1fr)">{titles}</div>
 <canvas width="{width}" height="{height}" role="img" aria-label="{label}: the picture"
  style="display: block; max-width: 100%; background: black"></canvas>
-<div style="display: flex; gap: 6px; margin: 8px 0; align-items: center">
-<button type="button" aria-label="Previous frame" title="Previous frame" style="{button}">&#8249;</button>
-<button type="button" aria-label="Play or pause" title="Play or pause" style="{button}; min-width: 5em">Play</button>
-<button type="button" aria-label="Next frame" title="Next frame" style="{button}">&#8250;</button>
-<input type="range" min="0" max="{last}" value="0" aria-label="Frame" style="flex: 1; min-width: 0">
+<div style="display: flex; flex-wrap: wrap; gap: 6px; margin: 8px 0; align-items: center">
+<button type="button" style="{button}">Play</button>
+<button type="button" style="{button}">Previous</button>
+<button type="button" style="{button}">Next</button>
+<input type="range" min="0" max="{last}" value="0" aria-label="Frame" style="flex: 1 1 120px">
 </div>
 <output style="display: block; white-space: pre-line; min-height: {lines}em">{first}</output>
 <img alt="" hidden src="data:image/png;base64,{sheet}">
@@ -105,11 +106,12 @@ def player_html(
         titles="".join(f"<span>{html.escape(title)}</span>" for title in titles),
         panels=max(len(titles), 1),
         width=width,
+        wide=max(width, 420),  # room for the controls
         height=height,
         last=len(pngs) - 1,
         lines=1.5 * max(len(lines) for lines in readouts),
         first=html.escape("\n".join(readouts[0])),
-        button="font: inherit; padding: 2px 12px",
+        button="font: inherit; min-width: 5.5em; padding: 2px 0",
         sheet=base64.b64encode(sheet).decode(),
         script=SCRIPT,
     )

@@ -22,6 +22,7 @@ from helpers.trajectories import Trajectories
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # ipywidgets 8 renamed what 7.7 calls description_tooltip.
 TOOLTIP = "tooltip" if "tooltip" in ipywidgets.IntSlider.class_trait_names() else "description_tooltip"
+CLOSE = {"style": {"description_width": "initial"}}  # a control's description right beside it
 
 
 def _as_lines(text: str | Sequence[str]) -> list[str]:
@@ -34,7 +35,7 @@ def _as_lines(text: str | Sequence[str]) -> list[str]:
 def _paragraph(lines: Sequence[str]) -> str:
     """Lines as HTML. Digits of one width: a number that changes doesn't move its neighbours."""
     rows = "<br>".join(map(html.escape, lines))
-    return f'<div style="line-height: 1.6; font-variant-numeric: tabular-nums">{rows}</div>'
+    return f'<div style="line-height: 1.6; white-space: nowrap; font-variant-numeric: tabular-nums">{rows}</div>'
 
 
 class Shown:
@@ -82,34 +83,31 @@ class Scrubber(Shown):
 
     def _build(self, control: str) -> None:
         height, width = decode_png(self.frames[0]).shape[:2]
-        last, tooltip = self.count - 1, f"Drag, or click and use the arrow keys: {control} by {control}"
         self.image = ipywidgets.Image(value=self.frames[0], format="png", width=width, height=height)
-        self.image.layout.flex = "0 0 auto"
-        self.text = ipywidgets.HTML(_paragraph(self.readouts[0]))
-        self.slider = ipywidgets.IntSlider(
-            0, 0, last, description=control, readout=False, continuous_update=True, **{TOOLTIP: tooltip}
-        )
-        self.slider.layout.width = f"{max(width - 190, 200)}px"
-        self.play = ipywidgets.Play(
-            0, 0, last, interval=self.milliseconds, description="Play", **{TOOLTIP: f"Play every {control}"}
-        )
+        self.image.layout.flex = "0 0 auto"  # never squeezed
+        self.text = ipywidgets.HTML(_paragraph(self.readouts[0]), layout={"margin": "0 0 0 16px"})
+        spans = "".join(f"<span>{html.escape(title)}</span>" for title in self.titles)
+        columns = f"display: grid; grid-template-columns: repeat({len(self.titles)}, 1fr); text-align: center"
+        titles = [ipywidgets.HTML(f'<div style="width: {width}px; {columns}">{spans}</div>')] if self.titles else []
+        picture = ipywidgets.HBox([ipywidgets.VBox([*titles, self.image]), self.text])
+        picture.layout.flex_flow, picture.layout.align_items = "row wrap", "center"  # a narrow page: text below
+        heading = ipywidgets.HTML(f"<strong>{html.escape(self.label)}</strong>")
+        controls = self._controls(control, layout={"width": f"{max(width, 520)}px", "margin": "8px 0 0 0"})
+        self.widget = ipywidgets.VBox([heading, picture, controls])
+
+    def _controls(self, control: str, layout: dict[str, str]) -> ipywidgets.HBox:
+        places = {"value": 0, "min": 0, "max": self.count - 1}
+        tooltip = {TOOLTIP: f"Drag, or click and use the arrow keys: {control} by {control}"}
+        self.slider = ipywidgets.IntSlider(**places, description=control, readout=False, **tooltip, **CLOSE)
+        self.slider.layout.flex, self.slider.layout.width = "1 1 auto", "auto"
+        tooltip = {TOOLTIP: f"Play every {control}"}
+        self.play = ipywidgets.Play(**places, interval=self.milliseconds, description="Play", **tooltip)
         # In the browser, not here: while it plays, nothing waits for the kernel.
         self.link = ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
         self.previous = _step_button("Previous", f"Previous {control}", self.slider, -1)
         self.next = _step_button("Next", f"Next {control}", self.slider, +1)
         self.slider.observe(self._show, "value")
-        spans = "".join(f"<span>{html.escape(title)}</span>" for title in self.titles)
-        columns = f"display: grid; grid-template-columns: repeat({len(self.titles)}, 1fr); text-align: center"
-        titles = [ipywidgets.HTML(f'<div style="width: {width}px; {columns}">{spans}</div>')] if self.titles else []
-        picture = ipywidgets.VBox([*titles, self.image])
-        beside = ipywidgets.VBox([self.text], layout={"margin": "0 0 0 16px", "justify_content": "center"})
-        self.widget = ipywidgets.VBox(
-            [
-                ipywidgets.HTML(f"<strong>{html.escape(self.label)}</strong>"),
-                ipywidgets.HBox([picture, beside]),
-                ipywidgets.HBox([self.play, self.previous, self.slider, self.next]),
-            ]
-        )
+        return ipywidgets.HBox([self.play, self.previous, self.next, self.slider], layout=layout)
 
     def _show(self, _: object = None) -> None:
         frame = self.first + self.slider.value
@@ -123,7 +121,7 @@ class Scrubber(Shown):
 
 
 def _step_button(sign: str, tooltip: str, slider: ipywidgets.IntSlider, step: int) -> ipywidgets.Button:
-    button = ipywidgets.Button(description=sign, tooltip=tooltip, layout={"width": "88px"})
+    button = ipywidgets.Button(description=sign, tooltip=tooltip, layout={"width": "80px"})
 
     def move(_: ipywidgets.Button) -> None:
         slider.value = min(max(slider.value + step, slider.min), slider.max)
@@ -164,7 +162,11 @@ class ForwardScrubber(Scrubber):
 
         def read(t: int) -> list[str]:
             alpha_bar = schedule.alpha_bars[t]
-            return [*_shares(t, alpha_bar), f"signal-to-noise ratio: {alpha_bar / (1 - alpha_bar):.3g}"]
+            return [
+                *_shares(t, alpha_bar),
+                f"signal-to-noise ratio: {np.exp(schedule.logsnr[t]):.3g}",
+                f"its log: {schedule.logsnr[t]:.2f}",
+            ]
 
         frames, titles = [draw(image) for image in x_t], ("x_t", "its pixels' values, -3 to 3")
         super().__init__(frames, label, read, titles=titles, control="t", milliseconds=100)
@@ -192,15 +194,15 @@ class DenoisingScrubber(Scrubber):
             state = [f"step {k + 1} of {len(t)}", *_shares(t[k], alpha_bars[k])] if k < len(t) else ["finished"]
             return [f"digit {digits[n]}, guidance scale {scales[s]:g}", *state]
 
-        titles = ("x_t", "predicted x_0", "guidance: bright = more ink")
+        titles = ("x_t", "predicted x_0", "guidance difference")
         super().__init__([draw(*place) for place in places], label, read, titles=titles, control="step", count=count)
         tooltips = ({TOOLTIP: "The digit that was asked for"}, {TOOLTIP: "0: the digit is ignored; above 1: guided"})
         names = [[(str(digit), n) for n, digit in enumerate(digits)], [(f"{x:g}", s) for s, x in enumerate(scales)]]
-        self.digit = ipywidgets.Dropdown(options=names[0], description="digit", **tooltips[0])
+        self.digit = ipywidgets.Dropdown(options=names[0], description="digit", **tooltips[0], **CLOSE)
         self.scale = ipywidgets.SelectionSlider(
-            options=names[1], value=len(scales) // 2, description="guidance", **tooltips[1]
+            options=names[1], value=len(scales) // 2, description="guidance scale", **tooltips[1], **CLOSE
         )
-        self.digit.layout.width = "150px"
+        self.digit.layout.width, self.scale.layout.margin = "110px", "2px 2px 2px 24px"
         for choice in (self.digit, self.scale):
             choice.observe(self._choose, "value")
         title, *others = self.widget.children
@@ -259,11 +261,12 @@ class DrawDigits(Shown):
             placeholder="such as 2024, then Enter",
             continuous_update=False,  # not at every key
             **{TOOLTIP: f"Up to {self.LONGEST} digits, then press Enter"},
+            **CLOSE,
         )
         self.seed = ipywidgets.BoundedIntText(
-            value=0, min=0, max=2**31 - 1, description="seed", **{TOOLTIP: "Another seed, another handwriting"}
+            value=0, min=0, max=2**31 - 1, description="seed", **{TOOLTIP: "Another seed, another handwriting"}, **CLOSE
         )
-        self.seed.layout.width = "180px"
+        self.seed.layout.width, self.seed.layout.margin = "140px", "2px 16px"
         self.button = ipywidgets.Button(description="Draw", tooltip="Draw the digits", button_style="primary")
         self.message = ipywidgets.HTML()
         self.image = ipywidgets.Image(format="png", layout={"display": "none", "max_width": "100%"})
