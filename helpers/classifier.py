@@ -1,7 +1,6 @@
 """Two small digit readers that measure the samples: one to tune by, one to judge by.
 
-    python -m helpers.classifier --train            # both, from scratch, under ten minutes on 2 cores
-    python -m helpers.classifier --sweep            # samplers and guidance scales, measured by the tuning one
+    python -m helpers.classifier --train            # both, from scratch, about half an hour on 2 cores
     python -m helpers.classifier --judge            # 10,000 guided and 2,000 unconditional samples, judged
 
 Whatever is chosen by one network would flatter itself in that network's eyes, so "features" makes the
@@ -184,23 +183,6 @@ def save_classifier(classifier: keras.Model, folder: Path = FOLDER) -> dict:
     return record
 
 
-def sweep(folder: Path, images: int) -> None:
-    """Accuracy by "features" and spread of each sampler and guidance scale, beside the held-out images' own."""
-    unet, schedule = load_unet(folder)
-    classifier = load_classifier("features")
-    labels = np.arange(images) % 10
-    real_images, real_labels = held_out_split(load_mnist())
-    print(f"held-out images: spread {pixel_spread(to_model_range(real_images).numpy(), real_labels):.3f}")
-    for method, steps, eta in (("ddim", 20, 0.0), ("ddim", 20, 1.0), ("dpm++", 20, 0.0), ("dpm++", 10, 0.0)):
-        for scale in (1.0, 1.25, 1.5, 2.0, 3.0):
-            drawn = sample(
-                unet, schedule, labels, method=method, steps=steps, eta=eta, guidance_scale=scale, seed=1
-            ).images
-            accuracy, spread = digit_accuracy(classifier, drawn, labels), pixel_spread(drawn, labels)
-            setting = f"{method:5} {steps:3d} steps, eta {eta:g}, guidance {scale:4.2f}"
-            print(f"{setting}: accuracy {accuracy:6.2%}, spread {spread:.3f}", flush=True)
-
-
 def judge(folder: Path, images: int) -> None:
     """Digit accuracy of `images` samples at default settings, and the classes of a fifth as many without a label."""
     unet, schedule = load_unet(folder)
@@ -222,21 +204,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = CommandLine(prog="python -m helpers.classifier", description="Measure samples with digit CNNs.")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--train", action="store_true", help="train both classifiers into assets/")
-    action.add_argument("--sweep", action="store_true", help="compare samplers and guidance scales")
     action.add_argument("--judge", action="store_true", help="judge the default settings")
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained U-Net")
-    parser.add_argument("--images", type=int, help="samples (default: 10000 to judge, 1000 a row of the sweep)")
+    parser.add_argument("--images", type=int, default=10_000, help="samples to judge (default %(default)s)")
     args = parser.parse_args(arguments)
     try:
-        if args.images is not None and args.images < 20:
+        if args.images < 20:
             raise ValueError(f"--images must be at least 20, not {args.images}.")
         if args.train:
             for role in ROLES:
                 print(role, save_classifier(train_classifier(role)))
-        elif args.sweep:
-            sweep(args.weights, args.images or 1_000)
         else:
-            judge(args.weights, args.images or 10_000)
+            judge(args.weights, args.images)
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

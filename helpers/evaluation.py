@@ -99,16 +99,18 @@ class Evaluation:
 
     def copies(self) -> dict:
         """Distance to the nearest training image: of generated images and of test images, in features and pixels."""
-        flat = [images.reshape(len(images), -1) for images in (self.images, self.test_images, self.train_images)]
-        spaces = {"features": (self.features, self.test_features, self.train_features), "pixels": flat}
-        result = {}
-        for name, (generated, test, train) in spaces.items():
-            distances, nearest = nearest_neighbours(generated, train)
-            found = memorisation(distances, nearest_neighbours(test, train)[0], self.seed)
-            closest = np.argsort(distances)[:CLOSEST]
-            pairs = {"generated": closest.tolist(), "training": nearest[closest].tolist()}
-            result[name] = {**found._asdict(), "closest": pairs}
-        return result
+        pixels = [images.reshape(len(images), -1) for images in (self.images, self.test_images, self.train_images)]
+        features = (self.features, self.test_features, self.train_features)
+        return {"features": self._nearest(*features), "pixels": self._nearest(*pixels)}
+
+    def _nearest(self, generated: np.ndarray, test: np.ndarray, train: np.ndarray) -> dict:
+        distances, nearest = nearest_neighbours(generated, train)
+        found = memorisation(distances, nearest_neighbours(test, train)[0], self.seed)
+        closer = wilson_interval(int(np.sum(distances < found.threshold)), len(distances))
+        closest = np.argsort(distances)[:CLOSEST]
+        pairs = {"generated": closest.tolist(), "training": nearest[closest].tolist()}
+        # By chance 1 % would be closer; clearly more is a reason to look at the pairs, not yet a proof.
+        return {**found._asdict(), "share_closer_interval": closer, "flagged": closer[0] > 0.01, "closest": pairs}
 
 
 MEASURES: dict[str, Callable[[Evaluation], dict]] = {
@@ -227,28 +229,33 @@ def load_report(weights: str | Path = SHIPPED) -> dict:
 def report_rows(report: dict) -> list[tuple[str, str]]:
     """(measure, figure with its interval) for each line of the report card."""
     digits, clip, frechet, cover = (report[name] for name in ("digits", "clip", "frechet", "coverage"))
-    value, copies = report["training_value"], report["copies"]
-    low, high = digits["interval"]
-    rows = [("digit accuracy, by a CNN that made no choice", f"{digits['share']:.2%} ({low:.2%} to {high:.2%})")]
-    worst = int(np.argmin([entry["share"] for entry in digits["per_digit"]]))
-    rows += [("its lowest digit", f"{digits['per_digit'][worst]['share']:.1%} ({worst})")]
-    of_real = f"{clip['generated']['share']:.2%}, real digits {clip['real']['share']:.2%}"
-    rows += [("digit-clip's zero-shot accuracy", of_real)]
-    rows += [("R: Frechet distance over that of real images", f"{frechet['ratio']:.2f}")]
-    floor = f"{frechet['distance']:.3f} over {frechet['floor']:.3f} +- {frechet['floor_spread']:.3f}"
-    rows += [("the two distances, spread over five draws", floor)]
-    rows += [("coverage, as a share of that of real images", f"{cover['share']:.1%}")]
-    rows += [("accuracy of a CNN taught by them, by real ones", f"{value['generated']:.2%}, {value['real']:.2%}")]
-    for space, found in copies.items():
+    worst = min(range(10), key=lambda digit: digits["per_digit"][digit]["share"])
+    value, distances = report["training_value"], f"{frechet['distance']:.3f} over {frechet['floor']:.3f}"
+    rows = {
+        "digit accuracy, by a CNN that made no choice": _percent(digits),
+        "its lowest digit": f"{digits['per_digit'][worst]['share']:.1%} ({worst})",
+        "digit-clip's zero-shot accuracy": _percent(clip["generated"]),
+        "the same of the real test digits": _percent(clip["real"]),
+        "R: Frechet distance over that of real images": f"{frechet['ratio']:.2f}",
+        "the two distances, spread of the second over five draws": f"{distances} +- {frechet['floor_spread']:.3f}",
+        "coverage, as a share of that of real images": f"{cover['share']:.1%}",
+        "accuracy of a CNN taught by them": f"{value['generated']:.2%}",
+        "the same taught by as many real ones": f"{value['real']:.2%}",
+    }
+    for space, found in report["copies"].items():
         low, high = found["auc_interval"]
-        rows += [
-            (
-                f"closer to training images than test images are, {space}",
-                f"{found['auc']:.3f} ({low:.3f} to {high:.3f})",
-            )
-        ]
-        rows += [(f"closer than 99 % of test images, {space}", f"{found['share_closer']:.2%}")]
-    return rows
+        closer = {"share": found["share_closer"], "interval": found["share_closer_interval"]}
+        flag = ": look at the pairs" if found["flagged"] else ""
+        rows[f"closer to training images than a test image is, {space}"] = (
+            f"{found['auc']:.3f} ({low:.3f} to {high:.3f})"
+        )
+        rows[f"closer than 99 % of test images, {space}"] = _percent(closer) + flag
+    return list(rows.items())
+
+
+def _percent(entry: dict) -> str:
+    low, high = entry["interval"]
+    return f"{entry['share']:.2%} ({low:.2%} to {high:.2%})"
 
 
 def markdown_table(reports: dict[str, dict]) -> str:

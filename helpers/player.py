@@ -52,7 +52,7 @@ for (const player of document.querySelectorAll(".frame-player")) {
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>{label}</title>
 <div class="frame-player" role="group" aria-label="{label}" data-frames="{data}"
- style="width: {wide}px; max-width: 100%; font: 14px/1.5 system-ui, sans-serif">
+ style="width: {wide}px; max-width: 100%; margin: 12px 0; font: 14px/1.5 system-ui, sans-serif">
 <strong>{label}</strong>
 <div style="width: {width}px; max-width: 100%; display: grid; text-align: center;
  grid-template-columns: repeat({panels}, 1fr)">{titles}</div>

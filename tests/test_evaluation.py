@@ -77,10 +77,28 @@ def test_real_images_get_the_marks_of_real_images(measured):
 
 def test_training_images_are_found_out_as_copies(measured):
     for space, found in measured.copies().items():
-        assert found["share_closer"] == 1.0 and found["auc"] > 0.99, space
+        assert found["share_closer"] == 1.0 and found["auc"] > 0.99 and found["flagged"], space
         closest = found["closest"]
         pairs = zip(measured.images[closest["generated"]], measured.train_images[closest["training"]], strict=True)
         assert all(np.array_equal(generated, training) for generated, training in pairs)
+
+
+def test_a_hundred_copies_among_ten_thousand_are_flagged(mnist):
+    """Test images, as honest as can be, of which 100 are replaced by training images, slightly blurred by noise."""
+    from helpers.data import to_model_range, training_split
+    from helpers.metrics import draw_with_counts
+
+    images, labels = to_model_range(mnist.test_images).numpy(), mnist.test_labels.astype(np.int32)
+    honest = Evaluation(images, labels, seed=0)
+    assert not honest._nearest(honest.features, honest.test_features, honest.train_features)["flagged"]
+    train_images, train_labels = training_split(mnist)
+    planted = np.arange(0, 10_000, 100)
+    copies = to_model_range(train_images[draw_with_counts(train_labels, labels[planted], 5)]).numpy()
+    images[planted] = np.clip(copies + np.random.default_rng(0).normal(0, 0.01, copies.shape), -1, 1)
+    caught = Evaluation(images, labels, seed=0).copies()
+    for space, found in caught.items():
+        assert found["flagged"] and found["share_closer"] > 0.017, space
+        assert set(found["closest"]["generated"]) <= set(planted.tolist()), space
 
 
 def test_clip_reads_generated_and_real(measured):

@@ -50,6 +50,7 @@ def test_holes_and_pieces():
     assert euler(two_rings) == 0  # two pieces minus two holes
     two_rings[10:16, 11:14] = 255
     assert euler(two_rings) == -1  # one piece, two holes: an eight
+    assert euler(np.eye(28, dtype=np.uint8) * 255) == 1  # pixels that touch at corners are one stroke
 
 
 @pytest.mark.parametrize("tangent", [-0.5, -0.2, 0, 0.3])

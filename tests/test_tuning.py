@@ -1,0 +1,59 @@
+"""The table that settings are chosen by: right on real images, and of the held-out ones alone."""
+
+import csv
+
+import numpy as np
+import pytest
+
+import helpers.tuning as tuning
+from helpers.data import held_out_split, to_model_range, training_split
+from helpers.metrics import draw_with_counts
+from helpers.sampling import Samples
+from helpers.tuning import Setting, Yardstick, main
+
+GUIDED = Setting("ddim", 20, 1.0, 1.5)
+
+
+@pytest.fixture(scope="module")
+def yardstick():
+    return Yardstick(400)
+
+
+def measure(yardstick, images, monkeypatch, setting=GUIDED):
+    monkeypatch.setattr(tuning, "sample", lambda *arguments, **options: Samples(images, None))
+    return yardstick.measure(None, None, setting)
+
+
+def test_real_images_measure_as_real(yardstick, mnist, monkeypatch):
+    images, labels = training_split(mnist)
+    real = to_model_range(images[draw_with_counts(labels, yardstick.labels, 99)]).numpy()
+    quality = measure(yardstick, real, monkeypatch)
+    assert quality.accuracy > 0.98 and 0.6 < quality.ratio < 1.6 and 0.9 < quality.coverage < 1.1
+    assert quality.passes == 40
+    assert measure(yardstick, real, monkeypatch, Setting("dpm++", 10, 0.0, 1.0)).passes == 10
+
+
+def test_the_reference_is_held_out_and_the_draws_are_not(yardstick, mnist, monkeypatch):
+    held_out, _ = held_out_split(mnist)
+    quality = measure(yardstick, to_model_range(held_out[:400]).numpy(), monkeypatch)
+    assert quality.ratio < 1e-6 and quality.coverage > 1  # the very images that they are compared with
+    assert len(yardstick.draws) == tuning.FLOOR_DRAWS and not np.array_equal(*yardstick.draws[:2])
+
+
+def test_one_kind_of_each_digit_fails_to_cover(yardstick, mnist, monkeypatch):
+    first = np.array([np.argmax(yardstick.labels == digit) for digit in yardstick.labels])
+    held_out, _ = held_out_split(mnist)
+    quality = measure(yardstick, to_model_range(held_out[:400][first]).numpy(), monkeypatch)
+    assert quality.coverage < 0.5 and quality.ratio > 5 and quality.spread < 1e-6
+
+
+def test_command_line_writes_a_row_a_setting(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tuning, "SOLVERS", (("dpm++", 2, 0.0),))
+    monkeypatch.setattr(tuning, "SCALES", (1.0, 2.0))
+    assert main(["--images", "200", "--out", str(tmp_path / "tuning.csv")]) == 0
+    with open(tmp_path / "tuning.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["guidance_scale"], row["passes"]) for row in rows] == [("1.0", "2"), ("2.0", "4")]
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["--images", "100"]) == 2
+    assert capsys.readouterr().err.startswith("error: images must be in 200..5000")
