@@ -1,7 +1,7 @@
 """A diffusion model for handwritten digits, in the order a lesson would tell it.
 
 data -> diffusion -> unet -> checkpoints -> objective -> training -> sampling -> classifier -> metrics
--> strokes -> digit_clip -> clip -> evaluation -> tuning -> plots, trajectories, player, widgets, benchmark.
+-> tuning -> strokes -> digit_clip -> clip -> evaluation -> plots, trajectories, player, widgets, benchmark.
 Each module imports only the ones before it; `files`, `pictures`, `browser` and `command_line` are the small tools they
 share.
 """
