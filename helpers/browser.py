@@ -146,3 +146,32 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
             return
         time.sleep(0.25)
     raise RuntimeError(f"the notebook didn't finish in {seconds:.0f} s: {prompts.all_inner_texts()}")
+
+
+# Pressed keys are real input: the slider moves, the kernel answers with bytes, the page decodes and shows them.
+COLLECT_LATENCIES = """(scrubber) => {
+  const picture = scrubber.querySelector("img");
+  window.latencies = [];
+  let pressed = null;
+  scrubber.addEventListener("keydown", () => { pressed = performance.now(); }, true);
+  picture.addEventListener("load", () => {
+    if (pressed !== null) window.latencies.push(performance.now() - pressed);
+    pressed = null;
+  });
+}"""
+
+
+def slider_latencies(page: "Page", presses: int = 100, warm_up: int = 10) -> list[float]:
+    """Milliseconds from an arrow key on the page's first scrubber to its changed picture, one for each press.
+
+    The first `warm_up` presses aren't counted. Call it once a page.
+    """
+    scrubber = page.locator(".jp-OutputArea-output:has(.noUi-handle)").first
+    scrubber.scroll_into_view_if_needed()
+    scrubber.evaluate(COLLECT_LATENCIES)
+    handle = scrubber.locator(".noUi-handle").last
+    for i in range(warm_up + presses):
+        handle.press("ArrowRight" if i % 60 < 30 else "ArrowLeft")
+        page.wait_for_function("count => window.latencies.length > count", arg=i, timeout=10_000)
+        page.wait_for_timeout(50)  # a reader's pace
+    return page.evaluate("window.latencies")[warm_up:]
