@@ -50,8 +50,9 @@ for (const player of document.querySelectorAll(".frame-player")) {
 }
 """
 
+# JupyterLab would take the arrow keys as its own: data-lm-suppress-shortcuts has it leave them to the player.
 PAGE = """<!doctype html><meta charset="utf-8"><title>{label}</title>
-<div class="frame-player" role="group" aria-label="{label}" data-frames="{data}"
+<div class="frame-player" data-lm-suppress-shortcuts="true" role="group" aria-label="{label}" data-frames="{data}"
  style="width: {wide}px; max-width: 100%; margin: 12px 0; font: 14px/1.5 system-ui, sans-serif">
 <strong>{label}</strong>
 <div style="width: {width}px; max-width: 100%; display: grid; text-align: center;

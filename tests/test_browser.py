@@ -136,10 +136,9 @@ def try_player(page, player):
 def test_notebook_05_in_jupyterlab(page, screenshots):
     with serve_notebook(NOTEBOOK) as address:
         run_all_cells(page, address, seconds=900)
-        scrubbers = page.locator(".jp-OutputArea-output .widget-vbox:has(.widget-play):has(img)")
-        outputs = page.locator(".jp-OutputArea-output:has(.widget-play)")
-        assert outputs.count() >= 1 and scrubbers.count() >= 1
-        for i, scrubber in enumerate(outputs.all()):
+        scrubbers = page.locator(".jp-OutputArea-output:has(.widget-play)")
+        assert scrubbers.count() >= 1
+        for i, scrubber in enumerate(scrubbers.all()):
             try_scrubber(page, scrubber)
             scrubber.screenshot(path=screenshots / f"scrubber_{i}.png")
         drawing = page.locator(".jp-OutputArea-output:has(input[placeholder])")
