@@ -92,7 +92,7 @@ class Scrubber(Shown):
         picture = ipywidgets.HBox([ipywidgets.VBox([*titles, self.image]), self.text])
         picture.layout.flex_flow, picture.layout.align_items = "row wrap", "center"  # a narrow page: text below
         heading = ipywidgets.HTML(f"<strong>{html.escape(self.label)}</strong>")
-        controls = self._controls(control, layout={"width": f"{max(width, 520)}px", "margin": "8px 0 0 0"})
+        controls = self._controls(control, layout={"width": f"{max(width, 560)}px", "margin": "8px 0 0 0"})
         self.widget = ipywidgets.VBox([heading, picture, controls])
 
     def _controls(self, control: str, layout: dict[str, str]) -> ipywidgets.HBox:
@@ -100,8 +100,11 @@ class Scrubber(Shown):
         tooltip = {TOOLTIP: f"Drag, or click and use the arrow keys: {control} by {control}"}
         self.slider = ipywidgets.IntSlider(**places, description=control, readout=False, **tooltip, **CLOSE)
         self.slider.layout.flex, self.slider.layout.width = "1 1 auto", "auto"
+        self.slider.layout.margin = "2px 2px 2px 12px"
         tooltip = {TOOLTIP: f"Play every {control}"}
-        self.play = ipywidgets.Play(**places, interval=self.milliseconds, description="Play", **tooltip)
+        self.play = ipywidgets.Play(
+            **places, interval=self.milliseconds, description="Play", show_repeat=False, **tooltip
+        )
         # In the browser, not here: while it plays, nothing waits for the kernel.
         self.link = ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
         self.previous = _step_button("Previous", f"Previous {control}", self.slider, -1)
@@ -269,7 +272,7 @@ class DrawDigits(Shown):
         self.seed.layout.width, self.seed.layout.margin = "140px", "2px 16px"
         self.button = ipywidgets.Button(description="Draw", tooltip="Draw the digits", button_style="primary")
         self.message = ipywidgets.HTML()
-        self.image = ipywidgets.Image(format="png", layout={"display": "none", "max_width": "100%"})
+        self.image = ipywidgets.Image(format="png", layout={"display": "none", "align_self": "flex-start"})
         self._say("Type digits and press Enter.")
         for field in (self.text, self.seed):
             field.observe(self._draw, "value")
