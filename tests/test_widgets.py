@@ -181,13 +181,13 @@ def test_forward_scrubber_shows_add_noise(schedule):
 
 
 def test_histogram_counts():
-    values = np.concatenate([np.full(90, -1.0), np.full(10, 2.0)])  # densities 0.9 / bin width and 0.1 / bin width
-    bars = histogram(values, size=168, highest=10.0)
+    values = np.repeat([-1.0, 2.0, 9.0], [90, 10, 100])  # 9 is outside, and counts all the same
+    bars = histogram(values, size=168, highest=5.0)
     heights = (bars == 170).sum(axis=0)
     expected = np.zeros(168)
-    for value, share in ((-1.0, 0.9), (2.0, 0.1)):
+    for value, share in ((-1.0, 0.45), (2.0, 0.05)):
         first = int((value + 3) / 6 * 42 + 1e-9) * 4
-        expected[first : first + 4] = share / (6 / 42) / 10 * 168
+        expected[first : first + 4] = share / (6 / 42) / 5 * 168
     np.testing.assert_allclose(heights, expected, atol=3)  # the curve hides up to two pixels
 
 
@@ -245,10 +245,12 @@ def test_trajectories_are_what_the_sampler_saw(lively_unet, schedule):
         for last in (recorded.x_t[s, 3], recorded.x_0[s, 3]):
             np.testing.assert_allclose(last, images, atol=1e-5)
         assert not recorded.difference[s, 3].any()
-        t = np.full(2, 64, np.int32)
-        cond = predict_noise(lively_unet, schedule, seen.x_t[1], t, [3, 8])
-        difference = cond - predict_noise(lively_unet, schedule, seen.x_t[1], t, [-1, -1])
-        np.testing.assert_allclose(recorded.difference[s, 1], difference, atol=1e-3 * np.abs(difference).max())
+        for k, t in enumerate(seen.t):
+            times = np.full(2, t, np.int32)
+            cond, uncond = (predict_noise(lively_unet, schedule, seen.x_t[k], times, d) for d in ([3, 8], [-1, -1]))
+            difference = (cond - uncond).numpy()
+            tolerance = 1e-3 * np.abs(difference).max()
+            np.testing.assert_allclose(recorded.difference[s, k], difference, atol=tolerance)
     for options in ({"scales": ()}, {"steps_kept": []}, {"steps_kept": [20]}, {"digits": [10]}, {"digits": []}):
         with pytest.raises(ValueError, match=r"^[a-z_]+ .*must .*\.$"):
             record_trajectories(lively_unet, schedule, **options)
@@ -295,7 +297,7 @@ def test_typed_digits_are_drawn(drawing, lively_unet, schedule):
     np.testing.assert_array_equal(pixels_of(widget)[..., 0], image_grid(pixels, 10, enlarge=3))
     assert widget.image.layout.display != "none"
     widget.seed.value = 1
-    assert log[-1] == "31415, seed 1" and log[-2] != log[1]
+    assert log[-1] == "31415, seed 1" and isinstance(log[-2], memoryview) and log[-2] != log[1]
 
 
 def test_the_button_draws_too(drawing):
