@@ -116,11 +116,8 @@ def player_html(
         sheet=base64.b64encode(sheet).decode(),
         script=SCRIPT,
     )
-    page = page.encode(
-        "ascii", "xmlcharrefreplace"
-    ).decode()  # reads the same whatever the encoding of the page round it
+    # In ASCII it reads the same whatever the encoding of the page around it.
+    page = page.encode("ascii", "xmlcharrefreplace").decode()
     if len(page) >= MAX_BYTES:
-        raise ValueError(
-            f"frames must fit into a page of 1 MB, not {len(page) / 1e6:.1f} MB; use fewer or smaller ones."
-        )
+        raise ValueError(f"frames must fit into a page of 1 MB, not {len(page) / 1e6:.1f} MB; use fewer of them.")
     return page
