@@ -27,9 +27,14 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-KERNEL_IS_READY = """async () => {
-  const sessions = await (await fetch("/api/sessions")).json();
-  return sessions.some(({kernel}) => kernel.connections > 0 && kernel.execution_state === "idle");
+# While a notebook opens, JupyterLab may say "idle" without a kernel, and may replace its first kernel by another one.
+# What is run before that is lost. So: one kernel that has been idle for three seconds, says the server.
+KERNEL_HAS_SETTLED = """async () => {
+  const [session] = await (await fetch("/api/sessions")).json();
+  const kernel = session?.kernel;
+  const ready = kernel?.connections > 0 && kernel.execution_state === "idle";
+  if (!ready || window.settling?.id !== kernel.id) window.settling = {id: ready && kernel.id, since: Date.now()};
+  return ready && Date.now() - window.settling.since > 3000;
 }"""
 CHROMIUM_FLAGS = [
     "--disable-background-networking",  # no updates, no metrics: the browser talks to nobody else
@@ -131,9 +136,7 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
     """
     page.goto(address)
     page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
-    # The page says "idle" before it has a kernel, too, and would forget what is run then: the server knows better.
-    page.wait_for_function(KERNEL_IS_READY, timeout=120_000, polling=500)
-    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=60_000)
+    page.wait_for_function(KERNEL_HAS_SETTLED, timeout=120_000, polling=500)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     error = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
@@ -142,10 +145,13 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
     while time.monotonic() < deadline:
         if error.count():
             raise RuntimeError(f"a cell failed: {error.first.inner_text()}")
-        if not any(text in ("[ ]:", "[*]:") for text in prompts.all_inner_texts()):
+        left = [text for text in prompts.all_inner_texts() if text in ("[ ]:", "[*]:")]
+        if not left:
             return
-        time.sleep(0.25)
-    raise RuntimeError(f"the notebook didn't finish in {seconds:.0f} s: {prompts.all_inner_texts()}")
+        page.wait_for_timeout(250)
+        if page.locator(".jp-Dialog").count():
+            raise RuntimeError(f"JupyterLab asks something: {page.locator('.jp-Dialog').first.inner_text()}")
+    raise RuntimeError(f"the notebook didn't finish in {seconds:.0f} s: {len(left)} cells are left")
 
 
 # Pressed keys are real input: the slider moves, the kernel answers with bytes, the page decodes and shows them.
