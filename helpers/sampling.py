@@ -22,6 +22,7 @@ from helpers.command_line import CommandLine
 from helpers.data import to_pixels
 from helpers.diffusion import Schedule, keyed_noise, predict_x_0
 from helpers.files import write_aside
+from helpers.pictures import encode_png, image_grid
 from helpers.unet import predict_noise
 
 BATCH_SIZE = 100  # images a batch: larger ones need more memory and are no faster on a CPU
@@ -286,16 +287,9 @@ def read_digits(text: str) -> np.ndarray:
 
 def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: int = 4) -> None:
     """Write images `(n, 28, 28, 1)` in [-1, 1] as one grey PNG, row by row, each pixel `enlarge` times as large."""
-    pixels = to_pixels(images)  # (n, 28, 28)
-    columns = min(columns, len(pixels))
-    rows = -(-len(pixels) // columns)
-    pixels = np.concatenate([pixels, np.zeros((rows * columns - len(pixels), *pixels.shape[1:]), np.uint8)])
-    height, width = pixels.shape[1:]
-    # (rows, columns, h, w) -> (rows, h, columns, w) -> one picture (rows h, columns w)
-    picture = pixels.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
-    picture = picture.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+    picture = image_grid(to_pixels(images), columns, enlarge)
     with write_aside(path) as temporary:
-        temporary.write_bytes(tf.io.encode_png(picture[..., np.newaxis]).numpy())
+        temporary.write_bytes(encode_png(picture))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,63 @@
+"""What the sampler sees on its way from noise to a digit, recorded once to be looked at often."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from helpers.diffusion import Schedule
+from helpers.sampling import sample
+from helpers.unet import predict_noise
+
+STEPS = 20  # of ddim, whatever the default sampler is: enough pictures to watch a digit come
+
+
+class Trajectories(NamedTuple):
+    """What the sampler saw on its way to some digits at some guidance scales; s scales, k steps, n digits.
+
+    The images are `(s, k + 1, n, 28, 28, 1)` float32: those of each step, and the finished digits.
+    """
+
+    digits: np.ndarray  # (n,) int32
+    scales: np.ndarray  # (s,) float64
+    t: np.ndarray  # (k,) int32, falling
+    alpha_bars: np.ndarray  # (k,) float64
+    x_t: np.ndarray  # the noisy images
+    x_0: np.ndarray  # the clean images that the network predicted there, clipped to [-1, 1]
+    difference: np.ndarray  # noise_cond - noise_uncond there; zero for the finished digits
+
+
+def record_trajectories(
+    unet: keras.Model,
+    schedule: Schedule,
+    digits: Sequence[int] = range(10),
+    scales: Sequence[float] = (0.0, 1.0, 2.0, 4.0),
+    steps_kept: Sequence[int] | None = None,
+    seed: int = 0,
+) -> Trajectories:
+    """Draw each of `digits` at each guidance scale with DDIM in 20 steps, and keep what it saw on the way.
+
+    `steps_kept` are some of these steps (default: all). Raises `ValueError` as `sample` does.
+    """
+    kept = range(STEPS) if steps_kept is None else steps_kept
+    if len(scales) == 0 or len(kept) == 0:
+        raise ValueError("scales and steps_kept must each name at least one.")
+    solver = {"method": "ddim", "steps": STEPS, "eta": 1.0}
+    labels = np.tile(np.asarray(digits, np.int32), len(kept))  # (k n,)
+    pictures: dict[str, list[np.ndarray]] = {"x_t": [], "x_0": [], "difference": []}
+    for scale in scales:
+        images, seen = sample(unet, schedule, list(digits), **solver, guidance_scale=scale, seed=seed, keep=kept)
+        x_t = seen.x_t.reshape(-1, *images.shape[1:])  # (k n, 28, 28, 1)
+        t = seen.t.repeat(len(images))  # (k n,)
+        difference = predict_noise(unet, schedule, x_t, t, labels) - predict_noise(
+            unet, schedule, x_t, t, 0 * labels - 1
+        )
+        pictures["x_t"].append(np.concatenate([seen.x_t, images[np.newaxis]]))
+        pictures["x_0"].append(np.concatenate([seen.x_0, images[np.newaxis]]))
+        last = np.zeros_like(images[np.newaxis])
+        pictures["difference"].append(np.concatenate([difference.numpy().reshape(seen.x_t.shape), last]))
+    recorded = {name: np.stack(values) for name, values in pictures.items()}
+    return Trajectories(
+        np.asarray(digits, np.int32), np.asarray(scales, float), seen.t, schedule.alpha_bars[seen.t], **recorded
+    )

@@ -1,0 +1,379 @@
+"""The widgets without a browser: every position of every control, the bytes that it shows, and what is refused."""
+
+import base64
+import json
+import logging
+import re
+
+import ipywidgets
+import numpy as np
+import pytest
+import tensorflow as tf
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+from helpers.diffusion import add_noise
+from helpers.pictures import as_pngs, decode_png, encode_png, histogram, image_grid
+from helpers.player import MAX_BYTES, player_html
+from helpers.sampling import sample
+from helpers.trajectories import Trajectories, record_trajectories
+from helpers.unet import predict_noise
+from helpers.widgets import WIDGET_VIEW, DenoisingScrubber, DrawDigits, ForwardScrubber, GuidanceExplorer, Scrubber
+
+RANDOM = np.random.default_rng(0)
+FRAMES = RANDOM.uniform(-1, 1, (7, 8, 9, 1))
+
+
+@pytest.fixture(autouse=True)
+def callbacks_that_raise(caplog):
+    """ipywidgets only logs what a button's callback raises: here it fails the test."""
+    yield
+    raised = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert not raised, raised[0].getMessage()
+
+
+def text_of(widget):
+    return re.sub(r"<[^>]*>", "\n", widget.value).split("\n")
+
+
+def pixels_of(shown):
+    return decode_png(bytes(shown.image.value))  # ipywidgets keeps a view of the bytes
+
+
+def controls_of(widget):
+    """All widgets inside one another."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from controls_of(child)
+
+
+@pytest.fixture
+def recorded():
+    """Two digits, three scales, four steps, every picture another one."""
+    shape = (3, 5, 2, 28, 28, 1)
+    x_t, x_0, difference = RANDOM.uniform(-1, 1, (3, *shape)).astype(np.float32)
+    scales, t = np.array([0.0, 1.0, 2.5]), np.array([99, 70, 40, 9])
+    return Trajectories(np.array([4, 7]), scales, t, np.array([0.01, 0.2, 0.6, 0.9]), x_t, x_0, difference)
+
+
+def test_dragging_shows_every_frame():
+    scrubber = Scrubber(FRAMES, "Seven", lambda i: [f"frame {i}", f"{i} < 9"])
+    assert scrubber.image.value == as_pngs(FRAMES)[0] and "frame 0" in text_of(scrubber.text)
+    for i in [*range(7), *reversed(range(7)), 3]:
+        scrubber.slider.value = i
+        drawn = pixels_of(scrubber)
+        expected = np.rint((FRAMES[i] + 1) * 127.5).repeat(6, axis=0).repeat(6, axis=1)
+        np.testing.assert_array_equal(drawn, expected)
+        assert f"frame {i}" in text_of(scrubber.text) and f"{i} &lt; 9" in text_of(scrubber.text)
+
+
+def test_buttons_step_through_all_frames_and_stop_at_the_ends():
+    scrubber = Scrubber(FRAMES)
+    seen = []
+    for button, places in ((scrubber.next, [1, 2, 3, 4, 5, 6, 6]), (scrubber.previous, [5, 4, 3, 2, 1, 0, 0])):
+        for place in places:
+            button.click()
+            assert scrubber.slider.value == place and scrubber.image.value == scrubber.frames[place]
+            seen.append(bytes(scrubber.image.value))
+    assert len(set(seen)) == 7
+
+
+def test_one_image_takes_all_the_bytes():
+    """No picture is added or replaced, and playing is linked in the browser, so that no kernel has to keep up."""
+    scrubber = Scrubber(FRAMES)
+    before = list(controls_of(scrubber.widget))
+    scrubber.slider.value = 5
+    assert list(controls_of(scrubber.widget)) == before
+    assert [type(widget) for widget in before].count(ipywidgets.Image) == 1
+    assert not any(isinstance(widget, ipywidgets.Output) for widget in before)
+    assert (scrubber.link.source, scrubber.link.target) == ((scrubber.play, "value"), (scrubber.slider, "value"))
+    assert (scrubber.play.min, scrubber.play.max, scrubber.slider.min, scrubber.slider.max) == (0, 6, 0, 6)
+    assert scrubber.slider.continuous_update
+    scrubber.play.value = 2  # the browser would move the slider; nothing here does
+    assert scrubber.slider.value == 5
+
+
+def test_the_slider_is_never_written_while_it_moves():
+    scrubber = Scrubber(FRAMES)
+    written = []
+    scrubber.slider.observe(lambda change: written.append(change["new"]), "value")
+    for i in (3, 6, 1):
+        scrubber.slider.value = i
+    assert written == [3, 6, 1]
+
+
+def test_every_control_says_what_it_is(recorded, lively_unet, schedule):
+    for shown in (Scrubber(FRAMES), DenoisingScrubber(recorded), DrawDigits(lively_unet, schedule)):
+        interactive = [w for w in controls_of(shown.widget) if "description" in w.keys and "disabled" in w.keys]
+        assert len(interactive) >= 3
+        for control in interactive:
+            tooltip = getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None)
+            assert control.description and tooltip, control
+
+
+def test_a_cell_that_ends_in_it_shows_the_view_alone():
+    """nbval compares everything but the view, and a committed notebook keeps nothing of it."""
+    shell = InteractiveShell.instance()
+    scrubber = Scrubber(FRAMES)
+    with capture_output() as captured:
+        formatted = shell.display_formatter.format(scrubber)
+    shell.clear_instance()
+    assert formatted == ({}, {})
+    assert [output.data for output in captured.outputs] == [
+        {WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": scrubber.widget.model_id}}
+    ]
+
+
+def test_a_callback_that_raises_is_noticed(caplog):
+    """The fixture above does what its name says: a button's error reaches the log, a slider's the test."""
+    scrubber = Scrubber(FRAMES)
+    scrubber.frames = []
+    with pytest.raises(IndexError):
+        scrubber.slider.value = 1
+    scrubber.next.click()
+    assert any(record.levelno >= logging.WARNING for record in caplog.records)
+    caplog.clear()
+
+
+def test_png_files_are_shown_as_they_are():
+    colour = [encode_png(RANDOM.integers(0, 255, (5, 6, 3), np.uint8)) for _ in range(3)]
+    scrubber = Scrubber(colour)
+    assert scrubber.frames == colour and (scrubber.image.width, scrubber.image.height) == ("6", "5")
+
+
+@pytest.mark.parametrize(
+    ("frames", "options", "sentence"),
+    [
+        ([], {}, "frames must be at least one picture"),
+        (np.zeros((2, 8)), {}, r"frames must be \(h, w\) or \(h, w, 1\)"),
+        (np.zeros((2, 8, 8, 3)), {}, r"frames must be \(h, w\) or \(h, w, 1\)"),
+        ([np.zeros((8, 8)), np.zeros((8, 9))], {}, "frames must have one size"),
+        (np.full((2, 8, 8), np.nan), {}, r"frames must be numbers in \[-1, 1\]"),
+        (np.full((2, 8, 8), 255.0), {}, r"frames must be numbers in \[-1, 1\]"),
+        ([b"GIF89a"], {}, "a picture must be the bytes of a PNG file"),
+        (FRAMES, {"readout": lambda i: i}, "readout must give a text"),
+        (FRAMES, {"readout": lambda i: [i]}, "readout must give a text"),
+        (FRAMES, {"count": 8}, r"count must be a whole number in 1\.\.7, not 8"),
+        (FRAMES, {"milliseconds": 0}, "milliseconds must be a whole number of at least 1"),
+    ],
+)
+def test_scrubber_refuses(frames, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Scrubber(frames, **options)
+
+
+def test_forward_scrubber_shows_add_noise(schedule):
+    x_0, noise = RANDOM.uniform(-1, 1, (28, 28, 1)), RANDOM.standard_normal((28, 28, 1))
+    scrubber = ForwardScrubber(schedule, x_0, noise)
+    assert len(scrubber.frames) == len(set(scrubber.frames)) == 100
+    for t in (0, 37, 99):
+        scrubber.slider.value = t
+        x_t = add_noise(schedule, np.float32(x_0[np.newaxis]), t, np.float32(noise[np.newaxis])).numpy()[0]
+        drawn = pixels_of(scrubber)
+        np.testing.assert_allclose(drawn[3::6, 3:168:6], (np.clip(x_t / 2, -1, 1) + 1) * 127.5, atol=1)
+        np.testing.assert_array_equal(drawn[:, 176:, 0], histogram(x_t))
+        alpha_bar = schedule.alpha_bars[t]
+        text = "\n".join(text_of(scrubber.text))
+        for name, value in (("signal share", alpha_bar**0.5), ("noise share", (1 - alpha_bar) ** 0.5)):
+            assert re.search(rf"{name}.*: {value:.3f}$", text, re.MULTILINE)
+        assert f"t = {t}\n" in text and f"ratio: {alpha_bar / (1 - alpha_bar):.3g}\n" in text
+        assert f"its log: {np.log(alpha_bar / (1 - alpha_bar)):.2f}\n" in text
+
+
+def test_histogram_counts():
+    values = np.repeat([-1.0, 2.0, 9.0], [90, 10, 100])  # 9 is outside, and counts all the same
+    bars = histogram(values, size=168, highest=5.0)
+    heights = (bars == 170).sum(axis=0)
+    expected = np.zeros(168)
+    for value, share in ((-1.0, 0.45), (2.0, 0.05)):
+        first = int((value + 3) / 6 * 42 + 1e-9) * 4
+        expected[first : first + 4] = share / (6 / 42) / 5 * 168
+    np.testing.assert_allclose(heights, expected, atol=3)  # the curve hides up to two pixels
+
+
+def test_forward_scrubber_refuses(schedule):
+    image = np.zeros((28, 28, 1))
+    for x_0, noise in ((image[0], image[0]), (image, image[:5]), (image + 2, image), (image, image * np.nan)):
+        with pytest.raises(ValueError, match="x_0"):
+            ForwardScrubber(schedule, x_0, noise)
+
+
+def test_denoising_scrubber_reaches_every_picture(recorded):
+    scrubber = DenoisingScrubber(recorded)
+    seen = set()
+    for s, scale in enumerate(recorded.scales):
+        scrubber.scale.value = s
+        for n, digit in enumerate(recorded.digits):
+            scrubber.digit.value = n
+            for k in range(5):
+                scrubber.slider.value = k
+                drawn = pixels_of(scrubber)[3::6, :, 0]
+                values = [recorded.x_t[s, k, n], recorded.x_0[s, k, n], -3 * recorded.difference[s, k, n]]
+                values[0] = values[0] / 2 if k < 4 else values[0]
+                for left, value in zip((0, 176, 352), values, strict=True):
+                    pixels = (np.clip(value[..., 0], -1, 1) + 1) * 127.5
+                    np.testing.assert_allclose(drawn[:, left + 3 : left + 168 : 6], pixels, atol=1)
+                lines = text_of(scrubber.text)
+                assert f"digit {digit}, guidance scale {scale:g}" in lines
+                assert (f"t = {recorded.t[k]}" if k < 4 else "finished") in lines
+                seen.add(bytes(scrubber.image.value))
+    assert len(seen) == 3 * 2 * 5
+
+
+def test_denoising_scrubber_opens_on_what_its_controls_say(recorded):
+    scrubber = DenoisingScrubber(recorded)
+    assert f"guidance scale {recorded.scales[scrubber.scale.value]:g}" in text_of(scrubber.text)[1]
+
+
+def test_denoising_player_holds_the_chosen_digit(recorded):
+    scrubber = DenoisingScrubber(recorded)
+    scrubber.digit.value, scrubber.scale.value = 1, 2
+    readouts = json.loads(re.search(r'data-frames="([^"]*)"', scrubber.to_html())[1].replace("&quot;", '"'))["readouts"]
+    assert len(readouts) == 5 and readouts[0][0] == "digit 7, guidance scale 2.5"
+
+
+def test_trajectories_are_what_the_sampler_saw(lively_unet, schedule):
+    recorded = record_trajectories(lively_unet, schedule, [3, 8], scales=(0.0, 3.0), steps_kept=[0, 7, 19], seed=5)
+    np.testing.assert_array_equal(recorded.t, [99, 64, 4])
+    np.testing.assert_array_equal(recorded.alpha_bars, schedule.alpha_bars[[99, 64, 4]])
+    assert recorded.x_t.shape == recorded.x_0.shape == recorded.difference.shape == (2, 4, 2, 28, 28, 1)
+    for s, scale in enumerate((0.0, 3.0)):
+        solver = {"method": "ddim", "steps": 20, "eta": 1.0}
+        images, seen = sample(lively_unet, schedule, [3, 8], **solver, guidance_scale=scale, seed=5, keep=[0, 7, 19])
+        np.testing.assert_allclose(recorded.x_t[s, :3], seen.x_t, atol=1e-5)
+        np.testing.assert_allclose(recorded.x_0[s, :3], seen.x_0, atol=1e-5)
+        for last in (recorded.x_t[s, 3], recorded.x_0[s, 3]):
+            np.testing.assert_allclose(last, images, atol=1e-5)
+        assert not recorded.difference[s, 3].any()
+        for k, t in enumerate(seen.t):
+            times = np.full(2, t, np.int32)
+            cond, uncond = (predict_noise(lively_unet, schedule, seen.x_t[k], times, d) for d in ([3, 8], [-1, -1]))
+            difference = (cond - uncond).numpy()
+            tolerance = 1e-3 * np.abs(difference).max()
+            np.testing.assert_allclose(recorded.difference[s, k], difference, atol=tolerance)
+    for options in ({"scales": ()}, {"steps_kept": []}, {"steps_kept": [20]}, {"digits": [10]}, {"digits": []}):
+        with pytest.raises(ValueError, match=r"^[a-z_]+ .*must .*\.$"):
+            record_trajectories(lively_unet, schedule, **options)
+
+
+def test_guidance_explorer_shows_each_scale_with_its_measurements():
+    grids = RANDOM.uniform(-1, 1, (3, 20, 28, 28, 1))
+    explorer = GuidanceExplorer(grids, [0, 1, 2.5], [0.1, 0.95, 1.0], [0.9, 0.8, 0.5])
+    for s, row in enumerate(("scale 0: accuracy 10.0%, coverage 90.0%", "scale 1: accuracy 95.0%, coverage 80.0%")):
+        explorer.slider.value = s
+        pixels = np.rint((grids[s, ..., 0] + 1) * 127.5).astype(np.uint8)
+        np.testing.assert_array_equal(pixels_of(explorer)[..., 0], image_grid(pixels, 10, enlarge=2))
+        assert [line for line in text_of(explorer.text) if line.startswith("▸")] == ["▸ " + row]
+    for arguments in (
+        (grids[:2], [0, 1, 2], [0, 0, 0], [0, 0, 0]),
+        (grids, [0, 1, 2], [0, 0, 2], [0, 0, 0]),
+        (grids, [0, 1, 2], [0, 0, 0], [0, 0, np.nan]),
+    ):
+        with pytest.raises(ValueError, match="accuracy and coverage must"):
+            GuidanceExplorer(*arguments)
+
+
+@pytest.fixture
+def drawing(lively_unet, schedule):
+    """The widget, and everything that it said and showed, in order."""
+    widget, log = DrawDigits(lively_unet, schedule), []
+    widget.message.observe(lambda change: log.append(text_of(widget.message)[1]), "value")
+    widget.image.observe(lambda change: log.append(change["new"]), "value")
+    return widget, log
+
+
+def test_typed_digits_are_drawn(drawing, lively_unet, schedule):
+    widget, log = drawing
+    assert widget.text.continuous_update is False and widget.image.layout.display == "none"
+    widget.text.value = " 31415 "
+    assert (
+        log[0] == "Drawing 31415 ..."
+        and bytes(log[1]).startswith(b"\x89PNG")
+        and log[2] == "31415, seed 0"
+        and len(log) == 3
+    )
+    images = sample(lively_unet, schedule, [3, 1, 4, 1, 5]).images
+    pixels = np.rint((images[..., 0] + 1) * 127.5).astype(np.uint8)
+    np.testing.assert_array_equal(pixels_of(widget)[..., 0], image_grid(pixels, 10, enlarge=3))
+    assert widget.image.layout.display != "none"
+    widget.seed.value = 1
+    assert log[-1] == "31415, seed 1" and isinstance(log[-2], memoryview) and log[-2] != log[1]
+
+
+def test_the_button_draws_too(drawing):
+    widget, log = drawing
+    with widget.text.hold_trait_notifications():
+        widget.text.value = "7"
+        widget.button.click()
+        assert log[0] == "Drawing 7 ..." and log[-1] == "7, seed 0"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("12<b>", "digits must be 0 to 9 only, but character 3 is &#x27;&lt;&#x27;."),
+        ("²", "digits must be 0 to 9 only, but character 1 is &#x27;²&#x27;."),
+        ("1" * 41, "digits must be at most 40, not 41."),
+        ("   ", "digits must be at least one of 0 to 9, not an empty string."),
+    ],
+)
+def test_wrong_digits_get_a_sentence(drawing, text, sentence):
+    widget, log = drawing
+    widget.text.value = "7"
+    widget.text.value = text
+    assert log[-1] == sentence and widget.image.layout.display == "none"
+    widget.text.value = "1" * 40
+    assert log[-1] == "1" * 40 + ", seed 0" and widget.image.layout.display != "none"
+
+
+def sheet_of(page):
+    return decode_png(base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', page)[1]))
+
+
+def test_player_holds_every_frame():
+    scrubber = Scrubber(
+        FRAMES, 'Zwölf "Bilder" & <mehr>', lambda i: [f"t = {i}", "größer > 0"], titles=["x_t", "<x_0>"]
+    )
+    page = scrubber.to_html()
+    assert page.isascii() and len(page) < MAX_BYTES
+    data = json.loads(re.search(r'data-frames="([^"]*)"', page)[1].replace("&quot;", '"').replace("&gt;", ">"))
+    assert data["readouts"] == [[f"t = {i}", "größer > 0"] for i in range(7)] and data["milliseconds"] == 200
+    sheet = sheet_of(page)
+    for i, frame in enumerate(scrubber.frames):
+        top, left = i // data["columns"] * 48, i % data["columns"] * 54
+        np.testing.assert_array_equal(sheet[top : top + 48, left : left + 54], decode_png(frame))
+    assert 'max="6"' in page and "&lt;mehr&gt;" in page and "&lt;x_0&gt;" in page and "<x_0>" not in page
+
+
+def test_player_refers_to_nothing_outside():
+    page = Scrubber(FRAMES).to_html()
+    assert not re.search(r"https?:|//|@import|url\(", page.replace("data:image/png;base64," + _data(page), ""))
+    assert re.findall(r'(?:src|href)="([^"]{0,10})', page) == ["data:image"]
+    assert not re.search(r'\bid="', page)  # several players share a page
+
+
+def _data(page):
+    return re.search(r"base64,([^\"]+)", page)[1]
+
+
+def test_player_mixes_grey_and_colour():
+    pngs = [encode_png(np.full((4, 4), 7, np.uint8)), encode_png(np.full((4, 4, 3), (1, 2, 3), np.uint8))]
+    sheet = sheet_of(player_html(pngs, [["a"], ["b"]], "Both"))
+    assert sheet.shape[2] == 3
+    np.testing.assert_array_equal(np.unique(sheet.reshape(-1, 3), axis=0), [[1, 2, 3], [7, 7, 7]])
+
+
+def test_player_refuses_more_than_a_megabyte():
+    with pytest.raises(ValueError, match=r"frames must fit into a page of 1 MB, not 1\.\d MB"):
+        Scrubber([encode_png(RANDOM.integers(0, 255, (900, 900), np.uint8))]).to_html()
+
+
+def test_png_round_trip():
+    pixels = RANDOM.integers(0, 255, (5, 7), np.uint8)
+    np.testing.assert_array_equal(decode_png(encode_png(pixels))[..., 0], pixels)
+    assert tf.io.decode_png(encode_png(pixels)).dtype == tf.uint8
+
+
+def test_image_grid_leaves_gaps_between_and_paper_at_the_end():
+    grid = image_grid(np.arange(1, 4, dtype=np.uint8).reshape(3, 1, 1), 2, enlarge=2, gap=1, fill=9)
+    np.testing.assert_array_equal(grid, [[1, 1, 9, 2, 2], [1, 1, 9, 2, 2], [9] * 5, [3, 3, 9, 9, 9], [3, 3, 9, 9, 9]])
