@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras import layers
 
 from helpers.checkpoints import SHIPPED, load_unet
-from helpers.command_line import CommandLine
+from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import held_out_split, load_mnist, make_dataset, to_model_range, training_split
 from helpers.files import ASSETS, sha256_of_file, write_aside
 from helpers.sampling import sample
@@ -199,6 +199,7 @@ def judge(folder: Path, images: int) -> None:
     print(f"({time.monotonic() - started:.0f} s)")
 
 
+@one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = CommandLine(prog="python -m helpers.classifier", description="Measure samples with digit CNNs.")
@@ -208,17 +209,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained U-Net")
     parser.add_argument("--images", type=int, default=10_000, help="samples to judge (default %(default)s)")
     args = parser.parse_args(arguments)
-    try:
-        if args.images < 20:
-            raise ValueError(f"--images must be at least 20, not {args.images}.")
-        if args.train:
-            for role in ROLES:
-                print(role, save_classifier(train_classifier(role)))
-        else:
-            judge(args.weights, args.images)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if args.images < 20:
+        raise ValueError(f"--images must be at least 20, not {args.images}.")
+    if args.train:
+        for role in ROLES:
+            print(role, save_classifier(train_classifier(role)))
+    else:
+        judge(args.weights, args.images)
     return 0
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from helpers.command_line import CommandLine
+from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import held_out_split, load_mnist, to_model_range, to_pixels, training_split
 from helpers.digit_clip import DIGIT_CLIP, NUMERALS, WORDS, DigitClipConfig, train_digit_clip
 
@@ -205,6 +205,7 @@ def _print_zero_shot(clip: Clip, title: str, images: np.ndarray, labels: np.ndar
             print(f"  {accuracy:7.2%}  {template.format('seven' if words else '7')}", flush=True)
 
 
+@one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     recipe = DigitClipConfig()
@@ -232,9 +233,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"{interrupt} To go on, run the same command again.")
         return 130
-    except (ValueError, RuntimeError, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     return 0
 
 

@@ -1,9 +1,11 @@
 """Command lines that say what is wrong in one line, exit with code 2, and stop cleanly at Ctrl-C."""
 
 import argparse
+import functools
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -14,6 +16,20 @@ class CommandLine(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line on standard error, exit code 2."""
         self.exit(2, f"error: {message}\n")
+
+
+def one_line_errors(main: Callable[..., int]) -> Callable[..., int]:
+    """A `main` whose expected errors become one line on standard error and exit code 2."""
+
+    @functools.wraps(main)
+    def checked(arguments: list[str] | None = None) -> int:
+        try:
+            return main(arguments)
+        except (ValueError, RuntimeError, FloatingPointError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    return checked
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from helpers.checkpoints import SHIPPED, load_unet
 from helpers.classifier import FOLDER, extract_features, load_classifier, read_images
 from helpers.clip import digit_prompts, load_clip, zero_shot
-from helpers.command_line import CommandLine
+from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import load_mnist, to_model_range, training_split
 from helpers.digit_clip import DIGIT_CLIP
 from helpers.files import ASSETS, sha256_of_file, write_aside
@@ -278,6 +278,7 @@ def readme_with_table(text: str) -> str:
     return f"{before}{begin}{table}{end}{after}"
 
 
+@one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = CommandLine(prog="python -m helpers.evaluation", description="The report card of a trained network.")
@@ -302,9 +303,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"Stopped; what is done is in {args.work}. To go on, run the same command again.")
         return 130
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     return 0
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.checkpoints import SHIPPED, load_unet
-from helpers.command_line import CommandLine
+from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import to_pixels
 from helpers.diffusion import Schedule, keyed_noise, predict_x_0
 from helpers.files import write_aside
@@ -292,6 +292,7 @@ def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: i
         temporary.write_bytes(encode_png(picture))
 
 
+@one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = CommandLine(prog="python -m helpers.sampling", description="Draw handwritten digits.")
@@ -304,16 +305,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--guidance-scale", type=float, default=defaults["guidance_scale"])
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other digits")
     args = parser.parse_args(arguments)
-    try:
-        labels = read_digits(args.digits)
-        if args.out.suffix != ".png" or args.out.is_dir():
-            raise ValueError(f"--out must be a file that ends in .png, not {args.out.name!r}.")
-        unet, schedule = load_unet(args.weights)
-        options = {"method": args.method, "steps": args.steps, "guidance_scale": args.guidance_scale, "seed": args.seed}
-        save_png(args.out, sample(unet, schedule, labels, **options).images)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    labels = read_digits(args.digits)
+    if args.out.suffix != ".png" or args.out.is_dir():
+        raise ValueError(f"--out must be a file that ends in .png, not {args.out.name!r}.")
+    unet, schedule = load_unet(args.weights)
+    options = {"method": args.method, "steps": args.steps, "guidance_scale": args.guidance_scale, "seed": args.seed}
+    save_png(args.out, sample(unet, schedule, labels, **options).images)
     print(f"{len(labels)} digits in {args.out}")
     return 0
 

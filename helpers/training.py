@@ -20,7 +20,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from helpers.checkpoints import load_checkpoint, load_unet, save_checkpoint, save_unet
-from helpers.command_line import CommandLine, interrupts_noted
+from helpers.command_line import CommandLine, interrupts_noted, one_line_errors
 from helpers.data import held_out_split, load_mnist, make_dataset, training_split
 from helpers.diffusion import SCHEDULES, Schedule
 from helpers.objective import TrainingConfig, held_out_mse, training_loss, update_average
@@ -262,6 +262,7 @@ def _print_held_out(folder: Path) -> None:
             print(f"  t = {t:2d}..: " + " ".join(f"{value:.4f}" for value in values[t : t + 10]))
 
 
+@one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     recipe = TrainingConfig()
@@ -298,9 +299,6 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             print("Stopped before there was anything new to save.")
         return 130
-    except (ValueError, RuntimeError, FloatingPointError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     return 0
 
 

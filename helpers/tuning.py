@@ -18,7 +18,7 @@ import numpy as np
 
 from helpers.checkpoints import SHIPPED, load_unet
 from helpers.classifier import digit_accuracy, extract_features, load_classifier, pixel_spread
-from helpers.command_line import CommandLine
+from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import held_out_split, load_mnist, to_model_range, training_split
 from helpers.diffusion import Schedule
 from helpers.files import write_aside
@@ -95,6 +95,7 @@ def sweep(weights: Path, images: int, seed: int = 0) -> Iterator[tuple[Setting, 
             yield setting, yardstick.measure(unet, schedule, setting, seed)
 
 
+@one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = CommandLine(prog="python -m helpers.tuning", description="Compare the sampler's settings.")
@@ -104,18 +105,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="CSV to write")
     args = parser.parse_args(arguments)
     rows = []
-    try:
-        for setting, quality in sweep(args.weights, args.images, args.seed):
-            rows.append({**setting._asdict(), **{name: round(value, 4) for name, value in quality._asdict().items()}})
-            print(", ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
-            if args.out:
-                with write_aside(args.out) as temporary, open(temporary, "w", newline="") as file:
-                    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-                    writer.writeheader()
-                    writer.writerows(rows)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for setting, quality in sweep(args.weights, args.images, args.seed):
+        rows.append({**setting._asdict(), **{name: round(value, 4) for name, value in quality._asdict().items()}})
+        print(", ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
+        if args.out:
+            with write_aside(args.out) as temporary, open(temporary, "w", newline="") as file:
+                writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
     return 0
 
 
