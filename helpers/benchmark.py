@@ -1,34 +1,49 @@
-"""Speed and memory on this machine: `python -m helpers.benchmark`. Run it with nothing else running."""
+"""Speed and memory on this machine: `python -m helpers.benchmark`. Run it with nothing else running.
 
+    python -m helpers.benchmark                    # sampling, training, where the time goes
+    python -m helpers.benchmark --time-to-quality  # minutes of training until 99 % of guided samples are read right
+    python -m helpers.benchmark --peers            # the same work by diffusers, as ratios
+
+Each part runs in a process of its own, so that its peak memory is its own and nothing is warm from before.
+"""
+
+import multiprocessing
 import os
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import tensorflow as tf
 
 from helpers.checkpoints import load_unet
+from helpers.classifier import digit_accuracy, load_classifier
 from helpers.clip import ClipUnavailable, load_clip
-from helpers.command_line import CommandLine
+from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import load_mnist, training_split
 from helpers.objective import TrainingConfig
+from helpers.profiling import convolution_flops, convolution_peak, median_seconds, seconds_by_kind
 from helpers.sampling import sample
-from helpers.training import Trainer, batches
+from helpers.training import Trainer, batches, one_stream_a_core
 from helpers.unet import UNetConfig
 
+# Shorter than the shipped recipe: the learning rate must come down within minutes, and so must the average.
+QUICK = TrainingConfig(steps=1_500, ema_decay=0.99)
+QUICK_GUIDANCE = 3.0  # a young network needs more of it
 
-def median_seconds(function: Callable[[], object], repeats: int = 3) -> float:
-    """The median wall-clock time of `function`, in seconds, after one call that compiles and isn't counted."""
-    function()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+
+def alone(function: Callable, *arguments: object) -> tuple:
+    """(result, peak memory in GiB) of a module's function, run in a new process."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_with_peak, function, arguments).result()
+
+
+def _with_peak(function: Callable, arguments: tuple) -> tuple:
+    result = function(*arguments)
+    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts it in kibibytes
 
 
 def sampling_rows(repeats: int = 3) -> list[tuple[str, float]]:
@@ -40,7 +55,6 @@ def sampling_rows(repeats: int = 3) -> list[tuple[str, float]]:
     requests = {
         "10x10 grid, default sampler": (grid, {}),
         "10x10 grid, 100 guided ancestral steps": (grid, {"method": "ddpm"}),
-        "10x10 grid, DPM-Solver++ in 10 steps": (grid, {"method": "dpm++", "steps": 10}),
         "ten digits, default sampler": (ten, {}),
     }
     for what, (labels, options) in requests.items():
@@ -58,35 +72,122 @@ def clip_refusal_seconds() -> float:
     raise RuntimeError("load_clip found a checkpoint that doesn't exist.")
 
 
-def training_images_per_second(precision: str, steps: int = 20) -> float:
-    """Images a second of the shipped recipe, data and noise included, after the first steps."""
-    config = TrainingConfig(steps=steps + 5, precision=precision)
-    trainer = Trainer(UNetConfig(), config, tf.distribute.get_strategy())
+def training_figures(precision: str, steps: int = 40, warm_up: int = 10) -> tuple[float, float]:
+    """(images a second, share of the time spent waiting for data) of the shipped recipe, after the first steps."""
+    config = TrainingConfig(steps=steps + warm_up, precision=precision)
+    streams = one_stream_a_core(config.batch_size)
+    trainer = Trainer(UNetConfig(), config, tf.distribute.get_strategy(), streams)
     data = iter(batches(*training_split(load_mnist()), config, 0, tf.distribute.InputContext()))
-    for _ in range(5):
+    for _ in range(warm_up):
         float(trainer.distributed_step(*next(data)))
-    started = time.perf_counter()
+    waited, started = 0.0, time.perf_counter()
     for _ in range(steps):
-        float(trainer.distributed_step(*next(data)))
-    return steps * config.batch_size / (time.perf_counter() - started)
+        asked = time.perf_counter()
+        batch = next(data)
+        waited += time.perf_counter() - asked
+        float(trainer.distributed_step(*batch))
+    seconds = time.perf_counter() - started
+    return steps * config.batch_size / seconds, waited / seconds
 
 
+def profile() -> tuple[float, dict[str, float]]:
+    """(convolution peak in FLOP/s, seconds by kind of layer) with the shipped network, 200 images a pass."""
+    return convolution_peak(), seconds_by_kind(load_unet()[0])
+
+
+def time_to_quality(target: float = 0.99, every: int = 100, images: int = 1_000) -> tuple[int, float, float]:
+    """(updates, seconds of training, accuracy) when guided samples of the EMA network are first read right.
+
+    Only training is timed, not the sampling in between. Read by "judge", which made no choice. If the recipe ends
+    before the target is reached, that is what is returned.
+    """
+    streams = one_stream_a_core(QUICK.batch_size)
+    trainer = Trainer(UNetConfig(), QUICK, tf.distribute.get_strategy(), streams)
+    judge, labels = load_classifier("judge"), np.arange(images) % 10
+    seconds, started = 0.0, time.perf_counter()
+    for step, batch in enumerate(
+        batches(*training_split(load_mnist()), QUICK, 0, tf.distribute.InputContext()), start=1
+    ):
+        float(trainer.distributed_step(*batch))
+        if step % every == 0 and step >= QUICK.steps // 3:
+            seconds += time.perf_counter() - started
+            drawn = sample(trainer.average, trainer.schedule, labels, guidance_scale=QUICK_GUIDANCE, seed=step)
+            accuracy = digit_accuracy(judge, drawn.images, labels)
+            print(f"  {step} updates, {seconds / 60:.1f} minutes: {accuracy:.1%}", flush=True)
+            if accuracy >= target:
+                break
+            started = time.perf_counter()
+    return step, seconds, accuracy
+
+
+def print_row(what: str, figure: str) -> None:
+    """One aligned line, at once."""
+    print(f"{what:52} {figure}", flush=True)
+
+
+def print_speed(repeats: int) -> None:
+    """Sampling, training, and where the time goes."""
+    print(f"{os.cpu_count()} cores, TensorFlow {tf.__version__}; medians of {repeats} warm calls")
+    rows, memory = alone(sampling_rows, repeats)
+    for what, seconds in [*rows, ("load_clip of a name that isn't here", clip_refusal_seconds())]:
+        print_row(what, f"{seconds:8.2f} s")
+    print_row("peak memory of sampling", f"{memory:8.2f} GiB")
+    (peak, seconds), _ = alone(profile)
+    flops = convolution_flops(load_unet()[0])
+    whole = seconds.pop("the whole pass")
+    print_row("convolution peak of this machine", f"{peak / 1e9:8.0f} GFLOP/s")
+    print_row("convolutions of one image and pass", f"{flops / 1e6:8.0f} MFLOP")
+    print_row("a pass over 200 images", f"{whole * 1e3:8.0f} ms, {200 * flops / whole / peak:.0%} of the peak")
+    for kind, part in seconds.items():
+        print_row(f"  of which {kind}", f"{part * 1e3:8.0f} ms, {part / whole:.0%}")
+    for precision in ("float32", "mixed_bfloat16"):
+        (speed, waiting), memory = alone(training_figures, precision)
+        # Backwards, each convolution is done twice: for its weights and for its input.
+        share = 3 * flops * speed / peak
+        print_row(f"training, {precision}", f"{speed:8.0f} images/s, {share:.0%} of the float32 peak")
+        print_row("  waiting for data", f"{waiting:8.2%} of the time")
+        print_row("  peak memory", f"{memory:8.2f} GiB")
+
+
+def print_peers() -> None:
+    """The course beside diffusers, and the ratios."""
+    from helpers import peers
+
+    parameters, _ = alone(peers.shipped_parameters)
+    theirs = peers.count_parameters(peers.peer_unet(parameters))
+    print(f"{parameters:,} parameters here, {theirs:,} in UNet2DModel; {os.cpu_count()} cores, float32")
+    (speed, _), memory = alone(training_figures, "float32")
+    peer_speed, peer_memory = alone(peers.peer_training_images_per_second, parameters)
+    comparisons = [
+        ("training, images/s", speed, peer_speed),
+        ("training, peak memory, GiB", memory, peer_memory),
+    ]
+    for method, steps in (("ddpm", 100), ("ddim", 20)):
+        seconds, memory = alone(peers.grid_seconds, method, steps)
+        peer_seconds, peer_memory = alone(peers.peer_grid_seconds, method, steps, parameters)
+        comparisons.append((f"guided 10x10 grid, {method} {steps} steps, seconds", seconds, peer_seconds))
+        comparisons.append((f"guided 10x10 grid, {method} {steps} steps, peak memory, GiB", memory, peer_memory))
+    for what, mine, peer in comparisons:
+        print_row(what, f"{mine:8.2f} here {peer:8.2f} diffusers, ratio {mine / peer:.2f}")
+
+
+@one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = CommandLine(prog="python -m helpers.benchmark", description=__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="timed calls, of which the median is printed")
+    parser.add_argument("--time-to-quality", action="store_true", help="train until samples are read right")
+    parser.add_argument("--peers", action="store_true", help="compare with diffusers")
     args = parser.parse_args(arguments)
     if args.repeats < 1:
-        print(f"error: --repeats must be at least 1, not {args.repeats}.", file=sys.stderr)
-        return 2
-    print(f"{os.cpu_count()} cores, TensorFlow {tf.__version__}; medians of {args.repeats} warm calls")
-    rows = [*sampling_rows(args.repeats), ("load_clip of a name that isn't here", clip_refusal_seconds())]
-    for what, seconds in rows:
-        print(f"{what:42} {seconds:8.2f} s", flush=True)
-    for precision in ("float32", "mixed_bfloat16"):
-        print(f"{'training, ' + precision:42} {training_images_per_second(precision):8.0f} images/s", flush=True)
-    # Linux counts the peak in kibibytes.
-    print(f"{'peak memory of all of this':42} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:8.2f} GiB")
+        raise ValueError(f"--repeats must be at least 1, not {args.repeats}.")
+    if args.time_to_quality:
+        (updates, seconds, accuracy), memory = alone(time_to_quality)
+        print_row(f"{accuracy:.1%} after {updates} updates", f"{seconds / 60:8.1f} minutes, {memory:.2f} GiB")
+    elif args.peers:
+        print_peers()
+    else:
+        print_speed(args.repeats)
     return 0
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.data import to_model_range
-from helpers.diffusion import SCHEDULES, Schedule, add_noise, keyed_noise, predict_x_0, velocity
+from helpers.diffusion import SCHEDULES, Schedule, add_noise, at, keyed_noise, predict_x_0, velocity
 from helpers.unet import predict_noise
 
 
@@ -26,6 +26,8 @@ class TrainingConfig:
     weight_decay: float = 0.01  # AdamW's; hardly matters with 55,000 images, kept for longer runs
     gradient_clip: float = 1.0  # largest norm of the gradient of all weights together
     label_dropout: float = 0.1  # share of the samples that see label -1: guidance needs both networks
+    times: str = "uniform"  # which t training sees: or "middle", half of them drawn where digits take shape
+    loss_weighting: str = "even"  # of the squared error over t: or "min-snr", less where there is hardly any noise
     ema_decay: float = 0.998  # averages the weights over about the last 500 updates
     schedule: str = "cosine"  # leaves no signal at the last step, unlike the unscaled linear one
     diffusion_steps: int = 100  # T
@@ -42,10 +44,38 @@ class TrainingConfig:
         for name in ("label_dropout", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)!r}.")
+        for name, allowed in {"times": ("uniform", "middle"), "loss_weighting": ("even", "min-snr")}.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}.")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {sorted(SCHEDULES)}, not {self.schedule!r}.")
         if self.warmup_steps < 0 or self.weight_decay < 0 or self.seed < 0:
             raise ValueError("warmup_steps, weight_decay and seed must not be negative.")
+
+
+def draw_times(uniform: tf.Tensor, steps: int, times: str) -> tf.Tensor:
+    """Uniform draws `(batch,)` in [0, 1) -> t `(batch,)` int32 in 0..steps-1.
+
+    "uniform" is Algorithm 1, line 3. "middle" draws every second t from a logit-normal distribution instead
+    (Esser et al. 2024, section 3.1): in the middle of the chain the digit is decided, and errors are dearest.
+    """
+    if times == "middle":
+        # One draw gives both the choice and, stretched to [0, 1) again, the position.
+        position = tf.clip_by_value(2 * uniform % 1, 1e-6, 1 - 1e-6)
+        uniform = tf.where(uniform < 0.5, position, tf.sigmoid(tf.math.ndtri(position)))
+    return tf.cast(uniform * steps, tf.int32)
+
+
+def loss_weights(schedule: Schedule, weighting: str, predicts: str) -> np.ndarray:
+    """The weight of the squared error at each t, `(steps,)` float64.
+
+    "min-snr" counts the error of the implied x_0 by min(SNR, 5) instead of SNR (noise) or SNR + 1 (velocity):
+    Hang et al. 2023, section 3.4.
+    """
+    if weighting == "even":
+        return np.ones(schedule.steps)
+    snr = np.exp(schedule.logsnr)
+    return np.minimum(snr, 5.0) / (snr if predicts == "noise" else snr + 1)
 
 
 def training_loss(
@@ -57,13 +87,15 @@ def training_loss(
     dropout on whichever device, and after whichever pause, it is computed. Derived in notebook 04.
     """
     uniform = keyed_noise(config.seed, numbers, (2,), step=1, draw=tf.random.stateless_uniform)  # (batch, 2)
-    t = tf.cast(uniform[:, 0] * schedule.steps, tf.int32)  # (batch,), each of 0..steps-1 equally likely
+    t = draw_times(uniform[:, 0], schedule.steps, config.times)  # (batch,)
     noise = keyed_noise(config.seed, numbers, tuple(x_0.shape[1:]))  # (batch, 28, 28, 1)
     # Each sample on its own forgets its label, so that every batch trains both networks that guidance needs.
     labels = tf.where(uniform[:, 1] < config.label_dropout, -1, labels)
     x_t = add_noise(schedule, x_0, t, noise)
-    target = noise if unet.unet_config.predicts == "noise" else velocity(schedule, x_0, t, noise)
-    return tf.reduce_mean(tf.square(unet([x_t, t, labels]) - target))
+    predicts = unet.unet_config.predicts
+    target = noise if predicts == "noise" else velocity(schedule, x_0, t, noise)
+    weights = at(loss_weights(schedule, config.loss_weighting, predicts), t)  # (batch, 1, 1, 1)
+    return tf.reduce_mean(weights * tf.square(unet([x_t, t, labels]) - target))
 
 
 def update_average(average: keras.Model, unet: keras.Model, step: tf.Tensor, max_decay: float) -> None:

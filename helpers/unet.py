@@ -17,10 +17,13 @@ from helpers.diffusion import Schedule, from_velocity
 class UNetConfig:
     """Everything that fixes the network's shape. The defaults are the shipped recipe."""
 
-    image_size: int = 28  # pixels per side; halved twice, so it must be divisible by 4
+    image_size: int = 28  # pixels per side; halved at every level, so it must be divisible by 4
     channels: int = 1  # grey images
     num_classes: int = 10  # digits; label -1 means "no digit given"
+    patch_size: int = 1  # 2: each 2x2 pixels are one position with 4 channels, and no layer works at 28x28
     widths: tuple[int, ...] = (16, 48, 96)  # feature maps at 28x28, 14x14, 7x7: most where pixels are few
+    blocks: int = 1  # residual blocks at each level, on the way down and again on the way up
+    middle_blocks: int = 2  # at the last level, with self-attention between them
     embedding_width: int = 128  # numbers that carry (t, digit) into every block
     heads: int = 4  # of the self-attention at the last level
     class_in_embedding: bool = True  # the digit also enters through the embedding, not only as a map
@@ -30,14 +33,16 @@ class UNetConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
         limits = {"image_size": 64, "channels": 3, "num_classes": 1000, "embedding_width": 1024, "heads": 16}
+        limits |= {"patch_size": 4, "blocks": 4, "middle_blocks": 8}
         for name, largest in limits.items():
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= largest:
                 raise ValueError(f"{name} must be a whole number in 1..{largest}, not {value!r}.")
         if not 2 <= len(self.widths) <= 4 or not all(type(w) is int and 1 <= w <= 512 for w in self.widths):
             raise ValueError(f"widths must be 2 to 4 whole numbers in 1..512, not {self.widths}.")
-        if self.image_size % 2 ** (len(self.widths) - 1):
-            raise ValueError(f"image_size must be divisible by {2 ** (len(self.widths) - 1)}, not {self.image_size}.")
+        smallest = self.patch_size * 2 ** (len(self.widths) - 1)
+        if self.image_size % smallest:
+            raise ValueError(f"image_size must be divisible by {smallest}, not {self.image_size}.")
         if self.embedding_width % 2:
             raise ValueError(f"embedding_width must be even, not {self.embedding_width}.")
         if self.widths[-1] % self.heads:
@@ -97,6 +102,27 @@ def self_attention(x: keras.KerasTensor, heads: int) -> keras.KerasTensor:
     return x + attention  # added to x itself, not to its normalised copy
 
 
+def to_patches(x: keras.KerasTensor, patch_size: int) -> keras.KerasTensor:
+    """`(batch, h, w, c)` -> `(batch, h / p, w / p, p * p * c)`: the pixels of each p x p square become channels.
+
+    Nothing is lost or computed, and the layers that follow work on a p * p-th of the positions.
+    """
+    height, width, channels = x.shape[1:]
+    p = patch_size
+    x = layers.Reshape((height // p, p, width // p, p, channels))(x)  # (batch, h / p, p, w / p, p, c)
+    x = layers.Permute((1, 3, 2, 4, 5))(x)  # (batch, h / p, w / p, p, p, c)
+    return layers.Reshape((height // p, width // p, p * p * channels))(x)
+
+
+def from_patches(x: keras.KerasTensor, patch_size: int) -> keras.KerasTensor:
+    """The inverse of `to_patches`: `(batch, h, w, p * p * c)` -> `(batch, p * h, p * w, c)`."""
+    height, width, channels = x.shape[1:]
+    p = patch_size
+    x = layers.Reshape((height, width, p, p, channels // p**2))(x)  # (batch, h, w, p, p, c)
+    x = layers.Permute((1, 3, 2, 4, 5))(x)  # (batch, h, p, w, p, c)
+    return layers.Reshape((p * height, p * width, channels // p**2))(x)
+
+
 def build_unet(config: UNetConfig, precision: str = "float32") -> keras.Model:
     """The U-Net as a Keras model: `unet([x_t, t, labels])` -> noise or velocity, as `config.predicts` says.
 
@@ -136,31 +162,42 @@ def _network(
     config: UNetConfig, x_t: keras.KerasTensor, t: keras.KerasTensor, labels: keras.KerasTensor
 ) -> keras.KerasTensor:
     embedding = _embed(config, t, labels)
-    x = layers.Concatenate()([x_t, class_map(labels, config.num_classes, config.image_size)])  # (batch, 28, 28, 1 + 10)
+    x = x_t if config.patch_size == 1 else to_patches(x_t, config.patch_size)
+    digit = class_map(labels, config.num_classes, x.shape[1])
+    x = layers.Concatenate()([x, digit])  # (batch, 28, 28, 1 + 10)
     x = layers.Conv2D(config.widths[0], 3, padding="same")(x)  # (batch, 28, 28, widths[0])
 
     skips = []
     for width in config.widths[:-1]:
-        x = residual_block(x, embedding, width)
+        for _ in range(config.blocks):
+            x = residual_block(x, embedding, width)
         skips.append(x)
         x = layers.Conv2D(width, 3, strides=2, padding="same")(x)  # half the height and width
 
     x = residual_block(x, embedding, config.widths[-1])  # (batch, 7, 7, widths[-1])
-    x = self_attention(x, config.heads)
-    x = residual_block(x, embedding, config.widths[-1])
+    for _ in range(config.middle_blocks - 1):
+        x = self_attention(x, config.heads)
+        x = residual_block(x, embedding, config.widths[-1])
 
     for width, skip in zip(reversed(config.widths[:-1]), reversed(skips), strict=True):
         x = layers.Conv2D(width, 1)(x)  # narrower before it gets larger: a quarter of the work
         x = layers.UpSampling2D()(x)  # twice the height and width
         if config.skip_connections:
             x = layers.Concatenate()([x, skip])  # (batch, h, w, 2 width): what the way down had seen here
-        x = residual_block(x, embedding, width)
+        for _ in range(config.blocks):
+            x = residual_block(x, embedding, width)
 
     x = layers.Activation("silu")(layers.RMSNormalization()(x))
     # float32 whatever the layers compute in: the loss and the sampler need the precision.
-    return layers.Conv2D(
-        config.channels, 3, padding="same", kernel_initializer="zeros", dtype="float32", name=config.predicts
-    )(x)
+    x = layers.Conv2D(
+        config.channels * config.patch_size**2,
+        3,
+        padding="same",
+        kernel_initializer="zeros",
+        dtype="float32",
+        name=config.predicts,
+    )(x)  # (batch, 28, 28, 1)
+    return x if config.patch_size == 1 else from_patches(x, config.patch_size)
 
 
 def predict_noise(unet: keras.Model, schedule: Schedule, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -1,23 +1,47 @@
 """The benchmark's parts run and measure; how fast is for `python -m helpers.benchmark` to say, not for a test."""
 
-import time
+import dataclasses
+import os
 
-from helpers.benchmark import main, median_seconds, training_images_per_second
+import numpy as np
+
+import helpers.benchmark as benchmark
+import helpers.peers as peers
+from helpers.benchmark import alone, main, time_to_quality, training_figures
+from helpers.sampling import Samples
 
 
-def test_median_leaves_out_the_first_call():
-    calls = []
+def allocate(mebibytes):
+    return int(np.ones(mebibytes * 2**17).sum() / 2**17), os.getpid()
 
-    def slow_at_first():
-        calls.append(None)
-        time.sleep(0.5 if len(calls) == 1 else 0.01)
 
-    assert 0.01 <= median_seconds(slow_at_first) < 0.4
-    assert len(calls) == 4
+def test_alone_is_another_process_with_a_peak_of_its_own():
+    (small, process), peak = alone(allocate, 1)
+    (large, _), larger = alone(allocate, 600)
+    assert (small, large) == (1, 600) and process != os.getpid()
+    assert 0.4 < larger - peak < 0.8
 
 
 def test_training_is_measured():
-    assert training_images_per_second("float32", steps=1) > 0
+    images_per_second, waiting = training_figures("float32", steps=2, warm_up=1)
+    assert images_per_second > 0 and 0 < waiting < 1
+
+
+def test_time_to_quality_stops_at_the_target(monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "QUICK", dataclasses.replace(benchmark.QUICK, steps=6, batch_size=4))
+    monkeypatch.setattr(benchmark, "sample", lambda *_, **__: Samples(np.zeros((10, 28, 28, 1)), None))
+    answers = iter([0.5, 0.993, 1.0])
+    monkeypatch.setattr(benchmark, "digit_accuracy", lambda *_: next(answers))
+    updates, seconds, accuracy = time_to_quality(every=2)
+    assert (updates, accuracy) == (4, 0.993) and seconds > 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_peers_have_as_many_parameters_and_run():
+    parameters = peers.shipped_parameters()
+    assert abs(peers.count_parameters(peers.peer_unet(parameters)) / parameters - 1) < 0.2
+    assert peers.peer_training_images_per_second(parameters, steps=1) > 0
+    assert peers.grid_seconds("ddim", 1) > 0 and peers.peer_grid_seconds("ddim", 1, parameters) > 0
 
 
 def test_refuses(capsys):

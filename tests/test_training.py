@@ -17,7 +17,14 @@ import helpers.training as training
 from helpers.checkpoints import load_unet
 from helpers.data import to_model_range
 from helpers.diffusion import keyed_noise
-from helpers.objective import TrainingConfig, held_out_mse, training_loss, update_average
+from helpers.objective import (
+    TrainingConfig,
+    draw_times,
+    held_out_mse,
+    loss_weights,
+    training_loss,
+    update_average,
+)
 from helpers.training import train, train_step
 from helpers.unet import UNetConfig, build_unet
 
@@ -68,6 +75,29 @@ def test_every_step_is_drawn_and_labels_drop_one_by_one(schedule, batch):
     assert set(spy.labels.numpy()) == {4}
 
 
+def test_middle_times_are_drawn_more_often_and_none_never():
+    uniform = (np.arange(200_000) + 0.5) / 200_000
+    t = draw_times(tf.constant(uniform, tf.float32), 100, "middle").numpy()
+    counts = np.bincount(t, minlength=100) / len(t)
+    # Half of them uniform, half with the density of a logit-normal: 1 / (sqrt(2 pi) u (1 - u)) exp(-logit(u)^2 / 2).
+    u = (np.arange(100) + 0.5) / 100
+    logit_normal = np.exp(-(np.log(u / (1 - u)) ** 2) / 2) / (np.sqrt(2 * np.pi) * u * (1 - u))
+    np.testing.assert_allclose(counts, 0.005 + 0.005 * logit_normal, atol=2e-4)
+
+
+def test_min_snr_weights_the_implied_image(schedule, batch):
+    """Both networks' errors, weighted, are the same error of x_0, counted by min(SNR, 5)."""
+    snr = schedule.alpha_bars / (1 - schedule.alpha_bars)
+    np.testing.assert_allclose(loss_weights(schedule, "min-snr", "noise") * snr, np.minimum(snr, 5), rtol=1e-9)
+    np.testing.assert_allclose(loss_weights(schedule, "min-snr", "velocity") * (snr + 1), np.minimum(snr, 5), rtol=1e-9)
+    np.testing.assert_array_equal(loss_weights(schedule, "even", "noise"), 1)
+    spy = Spy()
+    loss = training_loss(spy, schedule, TrainingConfig(loss_weighting="min-snr"), *batch)
+    noise = keyed_noise(0, batch[0], (28, 28, 1)).numpy()
+    weights = loss_weights(schedule, "min-snr", "noise")[spy.t.numpy()]
+    np.testing.assert_allclose(loss, np.mean(weights * np.mean(noise**2, axis=(1, 2, 3))), rtol=1e-4)
+
+
 def test_a_share_of_a_batch_sees_what_the_whole_batch_saw(schedule, batch):
     whole, part = Spy(), Spy()
     training_loss(whole, schedule, TrainingConfig(), *batch)
@@ -108,6 +138,27 @@ def tiny_run(mnist, out=None, steps=12, **options):
     recipe = TrainingConfig(steps=steps, batch_size=16, warmup_steps=2)
     images, labels = mnist.train_images[:100], mnist.train_labels[:100]
     return train(TINY, recipe, images, labels, out, history_every=5, progress=False, **options)
+
+
+def test_streams_change_nothing_but_the_time(mnist):
+    whole, pieces = (tiny_run(mnist, streams=streams)[2] for streams in (1, 4))
+    np.testing.assert_allclose([row["loss"] for row in pieces], [row["loss"] for row in whole], rtol=2e-5)
+    with pytest.raises(ValueError, match=r"batch_size must be divisible by devices times streams \(1 x 3\), not 16"):
+        tiny_run(mnist, streams=3)
+
+
+def test_one_stream_a_core_divides_the_batch(monkeypatch):
+    monkeypatch.setattr(training.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
+    assert (training.one_stream_a_core(128), training.one_stream_a_core(12)) == (4, 6)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"])
+    assert training.one_stream_a_core(128) == 1  # a GPU wants the whole batch at once
+
+
+def test_one_stream_once_tensorflow_runs(monkeypatch):
+    tf.zeros(1)  # its threads have started
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
+    assert training.one_stream_a_core(128) == 1
 
 
 def interrupt_after(steps, monkeypatch):
