@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -43,7 +44,17 @@ def alone(function: Callable, *arguments: object) -> tuple:
 
 def _with_peak(function: Callable, arguments: tuple) -> tuple:
     result = function(*arguments)
-    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts it in kibibytes
+    return result, peak_memory()
+
+
+def peak_memory() -> float:
+    """The most memory that this process has had so far, in GiB."""
+    status = Path("/proc/self/status")
+    if not status.exists():  # elsewhere than on Linux: macOS counts bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30
+    # On Linux getrusage would also count what the parent had when it started this process.
+    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) / 2**20  # from kibibytes
 
 
 def sampling_rows(repeats: int = 3) -> list[tuple[str, float]]:

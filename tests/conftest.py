@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers.data import Mnist, load_mnist
 from helpers.diffusion import Schedule, cosine_schedule
 from helpers.unet import UNetConfig, build_unet
+
+tf.zeros(1)  # TensorFlow's threads start now: the training command, run by a test, would otherwise change them for all
 
 
 @pytest.fixture(scope="session")

@@ -155,9 +155,8 @@ def test_one_stream_a_core_divides_the_batch(monkeypatch):
     assert training.one_stream_a_core(128) == 1  # a GPU wants the whole batch at once
 
 
-def test_one_stream_once_tensorflow_runs(monkeypatch):
-    tf.zeros(1)  # its threads have started
-    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 0)
+def test_one_stream_once_tensorflow_runs():
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 0  # conftest.py has started its threads
     assert training.one_stream_a_core(128) == 1
 
 
