@@ -2,7 +2,8 @@
 
 data -> diffusion -> unet -> checkpoints -> objective -> training -> sampling -> classifier -> metrics
 -> tuning -> strokes -> digit_clip -> clip -> evaluation -> plots, trajectories, player, widgets, benchmark.
-Each module imports only the ones before it; `files`, `pictures` and `command_line` are the small tools they share.
+Each module imports only the ones before it; `files`, `pictures`, `browser` and `command_line` are the small tools they
+share.
 """
 
 import os

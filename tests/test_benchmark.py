@@ -1,5 +1,6 @@
 """The benchmark's parts run and measure; how fast is for `python -m helpers.benchmark` to say, not for a test."""
 
+import re
 import time
 
 from helpers.benchmark import main, median_seconds, training_images_per_second
@@ -18,6 +19,12 @@ def test_median_leaves_out_the_first_call():
 
 def test_training_is_measured():
     assert training_images_per_second("float32", steps=1) > 0
+
+
+def test_without_chromium_it_says_so(monkeypatch, capsys):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert main(["--widgets"]) == 2
+    assert re.fullmatch(r"error: .* isn't installed; .*\n", capsys.readouterr().err)
 
 
 def test_refuses(capsys):
