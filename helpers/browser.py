@@ -137,10 +137,14 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
     page.goto(address)
     page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
     page.wait_for_function(KERNEL_HAS_SETTLED, timeout=120_000, polling=500)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    error = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
+    for _ in range(5):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_timeout(3_000)
+        if set(prompts.all_inner_texts()) != {"[ ]:"}:
+            break  # it happens that JupyterLab drops the first request: then nothing has begun, and we ask again
+    error = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if error.count():
