@@ -238,7 +238,7 @@ class GuidanceExplorer(Scrubber):
         if not all(0 <= share <= 1 for share in [*accuracy, *coverage]):  # NaN fails this too
             raise ValueError("accuracy and coverage must be shares in [0, 1].")
         rows = [
-            f"scale {scale:g}: accuracy {right:.1%}, coverage {covered:.1%}"
+            f"scale {scale:g}: accuracy {right:.1%}, coverage {covered:.0%}"
             for scale, right, covered in zip(scales, accuracy, coverage, strict=True)
         ]
 

@@ -259,7 +259,7 @@ def test_trajectories_are_what_the_sampler_saw(lively_unet, schedule):
 def test_guidance_explorer_shows_each_scale_with_its_measurements():
     grids = RANDOM.uniform(-1, 1, (3, 20, 28, 28, 1))
     explorer = GuidanceExplorer(grids, [0, 1, 2.5], [0.1, 0.95, 1.0], [0.9, 0.8, 0.5])
-    for s, row in enumerate(("scale 0: accuracy 10.0%, coverage 90.0%", "scale 1: accuracy 95.0%, coverage 80.0%")):
+    for s, row in enumerate(("scale 0: accuracy 10.0%, coverage 90%", "scale 1: accuracy 95.0%, coverage 80%")):
         explorer.slider.value = s
         pixels = np.rint((grids[s, ..., 0] + 1) * 127.5).astype(np.uint8)
         np.testing.assert_array_equal(pixels_of(explorer)[..., 0], image_grid(pixels, 10, enlarge=2))
