@@ -1,7 +1,8 @@
 """A diffusion model for handwritten digits, in the order a lesson would tell it.
 
 data -> diffusion -> unet -> checkpoints -> objective -> training -> sampling -> classifier -> metrics
--> tuning -> strokes -> digit_clip -> clip -> evaluation -> plots, trajectories, player, widgets, benchmark.
+-> tuning -> strokes -> digit_clip -> clip -> evaluation -> plots, trajectories, player, widgets, latency,
+benchmark.
 Each module imports only the ones before it; `files`, `pictures`, `browser` and `command_line` are the small tools they
 share.
 """

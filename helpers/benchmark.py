@@ -1,26 +1,23 @@
 """Speed and memory on this machine: `python -m helpers.benchmark`. Run it with nothing else running.
 
-`--widgets` measures the sliders instead, in a real JupyterLab in Chromium (see `helpers.browser`).
+`--widgets` measures the sliders instead, in a real JupyterLab in Chromium (see `helpers.latency`).
 """
 
 import os
 import resource
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import tensorflow as tf
 
-from helpers.browser import open_browser, run_all_cells, serve_notebook, slider_latencies
 from helpers.checkpoints import load_unet
 from helpers.clip import ClipUnavailable, load_clip
 from helpers.command_line import CommandLine
 from helpers.data import load_mnist, training_split
+from helpers.latency import report_widgets
 from helpers.objective import TrainingConfig
 from helpers.sampling import sample
 from helpers.training import Trainer, batches
@@ -76,40 +73,6 @@ def training_images_per_second(precision: str, steps: int = 20) -> float:
     for _ in range(steps):
         float(trainer.distributed_step(*next(data)))
     return steps * config.batch_size / (time.perf_counter() - started)
-
-
-SLIDER_CELLS = [
-    "import sys\nsys.path.insert(0, '..')\nimport helpers\nimport numpy as np",
-    "from helpers.data import load_mnist, to_model_range\nfrom helpers.diffusion import cosine_schedule\n"
-    "from helpers.widgets import ForwardScrubber",
-    "x_0 = to_model_range(load_mnist().test_images[:1]).numpy()[0]\n"
-    "ForwardScrubber(cosine_schedule(), x_0, np.random.default_rng(0).standard_normal(x_0.shape))",
-]
-
-
-def widget_latencies(presses: int = 100) -> list[float]:
-    """Milliseconds from a slider's key press to the changed picture, sorted, in JupyterLab in headless Chromium."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in SLIDER_CELLS])
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "slider.ipynb"
-        nbformat.write(notebook, path)
-        with serve_notebook(path) as address, open_browser() as page:
-            run_all_cells(page, address)
-            return sorted(slider_latencies(page, presses))
-
-
-def report_widgets() -> int:
-    """Print the sliders' latency; returns the exit code."""
-    try:
-        latencies = widget_latencies()
-    except RuntimeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    p95 = np.percentile(latencies, 95)
-    print(f"slider to changed picture, {len(latencies)} key presses in JupyterLab in Chromium:")
-    print(f"median {statistics.median(latencies):.0f} ms, p95 {p95:.0f} ms, longest {latencies[-1]:.0f} ms")
-    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,6 +5,7 @@ Needs Chromium (`apt-get install chromium`) and the package `playwright`, which 
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -142,46 +143,19 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         page.wait_for_timeout(3_000)
-        if set(prompts.all_inner_texts()) != {"[ ]:"}:
+        if set(prompts.all_inner_texts()) - {"[ ]:", ""}:
             break  # it happens that JupyterLab drops the first request: then nothing has begun, and we ask again
     error = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if error.count():
             raise RuntimeError(f"a cell failed: {error.first.inner_text()}")
-        left = [text for text in prompts.all_inner_texts() if text in ("[ ]:", "[*]:")]
-        if not left:
+        # "[ ]:" before a cell has run, "[*]:" while it does, "[3]:" then; nothing while the page is drawn anew.
+        texts = prompts.all_inner_texts()
+        left = [text for text in texts if not re.fullmatch(r"\[\d+\]:", text)]
+        if texts and not left:
             return
         page.wait_for_timeout(250)
         if page.locator(".jp-Dialog").count():
             raise RuntimeError(f"JupyterLab asks something: {page.locator('.jp-Dialog').first.inner_text()}")
     raise RuntimeError(f"the notebook didn't finish in {seconds:.0f} s: {len(left)} cells are left")
-
-
-# Pressed keys are real input: the slider moves, the kernel answers with bytes, the page decodes and shows them.
-COLLECT_LATENCIES = """(scrubber) => {
-  const picture = scrubber.querySelector("img");
-  window.latencies = [];
-  let pressed = null;
-  scrubber.addEventListener("keydown", () => { pressed = performance.now(); }, true);
-  picture.addEventListener("load", () => {
-    if (pressed !== null) window.latencies.push(performance.now() - pressed);
-    pressed = null;
-  });
-}"""
-
-
-def slider_latencies(page: "Page", presses: int = 100, warm_up: int = 10) -> list[float]:
-    """Milliseconds from an arrow key on the page's first scrubber to its changed picture, one for each press.
-
-    The first `warm_up` presses aren't counted. Call it once a page.
-    """
-    scrubber = page.locator(".jp-OutputArea-output:has(.noUi-handle)").first
-    scrubber.scroll_into_view_if_needed()
-    scrubber.evaluate(COLLECT_LATENCIES)
-    handle = scrubber.locator(".noUi-handle").last
-    for i in range(warm_up + presses):
-        handle.press("ArrowRight" if i % 60 < 30 else "ArrowLeft")
-        page.wait_for_function("count => window.latencies.length > count", arg=i, timeout=10_000)
-        page.wait_for_timeout(50)  # a reader's pace
-    return page.evaluate("window.latencies")[warm_up:]

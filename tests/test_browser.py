@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.browser import BrowserUnavailable, find_chromium, open_browser, run_all_cells, serve_notebook
+from helpers.latency import widget_latencies
 from helpers.pictures import decode_png
 from helpers.widgets import Scrubber
 
@@ -68,10 +69,14 @@ def drag(page, handle, pixels):
 
 
 def try_scrubber(page, scrubber):
-    """Drag, press the arrow keys, the buttons, Play: the picture follows each."""
+    """Choose, drag, press the arrow keys, the buttons, Play: the picture follows each."""
     scrubber.scroll_into_view_if_needed()
-    picture, handle = scrubber.locator("img"), scrubber.locator(".noUi-handle").last
+    picture, handle = scrubber.locator("img:visible"), scrubber.locator(".noUi-handle").last
     seen = pixels_of(picture)
+    assert picture.count() == 1 and not scrubber.locator(".lm-TabBar:visible, .p-TabBar:visible").count()
+    for choice in scrubber.locator("select").all():
+        choice.select_option(index=2)
+        seen = wait_until_it_differs(page, picture, seen)
     drag(page, handle, 60)
     seen = wait_until_it_differs(page, picture, seen)
     handle.press("ArrowRight")
@@ -152,6 +157,12 @@ def test_notebook_05_in_jupyterlab(page, screenshots):
         assert not page.locator('[data-mime-type="application/vnd.jupyter.error"], .jp-Dialog').count()
         assert not page.get_by_text("Error displaying widget").count()
         page.screenshot(path=screenshots / "notebook.png")
+
+
+def test_latencies_are_measured():
+    """What they are is for `python -m helpers.benchmark --widgets` to say, on a machine that does nothing else."""
+    latencies, seconds = widget_latencies(presses=3)
+    assert len(latencies) == 3 and 0 < min(latencies) and 0 < seconds
 
 
 def test_player_from_a_file(page, screenshots, tmp_path):
