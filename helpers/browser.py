@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nbformat
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -92,17 +94,25 @@ def _wait_until_it_answers(server: subprocess.Popen, address: str, log: Path, se
     raise RuntimeError(f"JupyterLab didn't start; its last words: {log.read_text()[-500:]}")
 
 
+def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
 @contextmanager
 def serve_notebook(notebook: Path, seconds: float = 120) -> Iterator[str]:
     """Start JupyterLab on a copy of the notebook, beside the course's `helpers`; yield the address that opens it.
 
+    The copy has no outputs: what the page shows later was made there.
     It listens on a free port of this machine alone, asks for a token, reads nobody's settings, and ends with the block.
     """
     token, port = secrets.token_hex(16), _free_port()
     with tempfile.TemporaryDirectory() as temporary:
         root, home = Path(temporary) / "course", Path(temporary) / "jupyter"
         (root / "notebooks").mkdir(parents=True)
-        shutil.copy(notebook, root / "notebooks")
+        nbformat.write(_without_outputs(nbformat.read(notebook, as_version=4)), root / "notebooks" / notebook.name)
         (root / "helpers").symlink_to(COURSE / "helpers")
         for name, setting in SETTINGS.items():
             file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
