@@ -4,6 +4,7 @@ Screenshots go to the folder that SCREENSHOTS names, or to pytest's own.
 """
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,19 @@ def pixels_of(element):
     return decode_png(element.screenshot())
 
 
-def wait_until_it_differs(page, element, before, seconds=20):
-    """The element's pixels, as soon as they aren't `before` any more."""
-    for _ in range(int(seconds / 0.1)):
-        now = pixels_of(element)
+def pixels_in_view(page, scrubber):
+    """What is painted where a scrubber's picture is; its page may be turned in this very moment."""
+    box = None
+    while box is None:
+        box = scrubber.locator("img:visible").first.bounding_box()
+    return decode_png(page.screenshot(clip=box))
+
+
+def wait_until_it_differs(page, look, before, seconds=20):
+    """The pixels that `look()` finds, as soon as they aren't `before` any more."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        now = look()
         if now.shape != before.shape or not np.array_equal(now, before):
             return now
         page.wait_for_timeout(100)
@@ -71,22 +81,27 @@ def drag(page, handle, pixels):
 def try_scrubber(page, scrubber):
     """Choose, drag, press the arrow keys, the buttons, Play: the picture follows each."""
     scrubber.scroll_into_view_if_needed()
-    picture, handle = scrubber.locator("img:visible"), scrubber.locator(".noUi-handle").last
-    seen = pixels_of(picture)
-    assert picture.count() == 1 and not scrubber.locator(".lm-TabBar:visible, .p-TabBar:visible").count()
+    handle = scrubber.locator(".noUi-handle").last
+
+    def look():
+        return pixels_in_view(page, scrubber)
+
+    seen = look()
+    assert scrubber.locator("img:visible").count() == 1
+    assert not scrubber.locator(".lm-TabBar:visible, .p-TabBar:visible").count()
     for choice in scrubber.locator("select").all():
         choice.select_option(index=2)
-        seen = wait_until_it_differs(page, picture, seen)
+        seen = wait_until_it_differs(page, look, seen)
     drag(page, handle, 60)
-    seen = wait_until_it_differs(page, picture, seen)
+    seen = wait_until_it_differs(page, look, seen)
     handle.press("ArrowRight")
-    seen = wait_until_it_differs(page, picture, seen)
+    seen = wait_until_it_differs(page, look, seen)
     for name in ("Previous", "Next"):
         scrubber.get_by_role("button", name=name).click()
-        seen = wait_until_it_differs(page, picture, seen)
+        seen = wait_until_it_differs(page, look, seen)
     scrubber.locator(".jupyter-widget-play button, .widget-play button").first.click()
     for _ in range(3):  # it goes on by itself
-        seen = wait_until_it_differs(page, picture, seen)
+        seen = wait_until_it_differs(page, look, seen)
     scrubber.locator(".jupyter-widget-play button, .widget-play button").first.click()
 
 
@@ -101,7 +116,7 @@ def type_digits(page, drawing):
     field.fill("31415")
     drawing.get_by_role("button", name="Draw").click()
     status.get_by_text("31415, seed 0").wait_for(timeout=60_000)
-    wait_until_it_differs(page, picture, before)
+    wait_until_it_differs(page, lambda: pixels_of(picture), before)
     field.fill("3a")
     field.press("Enter")
     status.get_by_text("digits must be 0 to 9 only, but character 2 is 'a'.").wait_for(timeout=20_000)
@@ -128,7 +143,7 @@ def try_player(page, player):
         play.click,
     ):
         act()
-        seen = wait_until_it_differs(page, canvas, seen)
+        seen = wait_until_it_differs(page, lambda: pixels_of(canvas), seen)
     page.wait_for_function("([slider, last]) => slider.value === last", arg=[slider.element_handle(), last])
     assert play.inner_text() == "Play" and following.is_disabled() and not previous.is_disabled()
     play.focus()
