@@ -1,8 +1,10 @@
 """A diffusion model for handwritten digits, in the order a lesson would tell it.
 
 data -> diffusion -> unet -> checkpoints -> objective -> training -> sampling -> classifier -> metrics
--> tuning -> strokes -> digit_clip -> clip -> evaluation -> plots, trajectories, player, widgets, benchmark.
-Each module imports only the ones before it; `files`, `pictures` and `command_line` are the small tools they share.
+-> tuning -> strokes -> digit_clip -> clip -> evaluation -> plots, trajectories, player, widgets, latency,
+benchmark.
+Each module imports only the ones before it; `files`, `pictures`, `browser` and `command_line` are the small tools they
+share.
 """
 
 import os

@@ -3,6 +3,7 @@
     python -m helpers.benchmark                    # sampling, training, where the time goes
     python -m helpers.benchmark --time-to-quality  # minutes of training until 99 % of guided samples are read right
     python -m helpers.benchmark --peers            # the same work by diffusers, as ratios
+    python -m helpers.benchmark --widgets          # the sliders, in a real JupyterLab in Chromium: see `latency`
 
 Each part runs in a process of its own, so that its peak memory is its own and nothing is warm from before.
 """
@@ -24,6 +25,7 @@ from helpers.classifier import digit_accuracy, load_classifier
 from helpers.clip import ClipUnavailable, load_clip
 from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import load_mnist, training_split
+from helpers.latency import report_widgets
 from helpers.objective import TrainingConfig
 from helpers.profiling import convolution_flops, convolution_peak, median_seconds, seconds_by_kind
 from helpers.sampling import sample
@@ -189,10 +191,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=3, help="timed calls, of which the median is printed")
     parser.add_argument("--time-to-quality", action="store_true", help="train until samples are read right")
     parser.add_argument("--peers", action="store_true", help="compare with diffusers")
+    parser.add_argument("--widgets", action="store_true", help="measure the sliders in a real browser")
     args = parser.parse_args(arguments)
     if args.repeats < 1:
         raise ValueError(f"--repeats must be at least 1, not {args.repeats}.")
-    if args.time_to_quality:
+    if args.widgets:
+        report_widgets()
+    elif args.time_to_quality:
         (updates, seconds, accuracy), memory = alone(time_to_quality)
         print_row(f"{accuracy:.1%} after {updates} updates", f"{seconds / 60:8.1f} minutes, {memory:.2f} GiB")
     elif args.peers:

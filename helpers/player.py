@@ -16,7 +16,7 @@ from helpers.pictures import decode_png, encode_png
 MAX_BYTES = 1_000_000
 
 # Everything that a player needs stands in its own element, so that any number of them share a page: each script
-# starts the players that no other one has started.
+# starts the players that no other one has started. Keys stop at the player: JupyterLab would take the arrows away.
 SCRIPT = """
 for (const player of document.querySelectorAll(".frame-player")) {
   if (player.started) continue;
@@ -42,6 +42,7 @@ for (const player of document.querySelectorAll(".frame-player")) {
     play.textContent = "Pause";
     timer = setInterval(() => { show(+slider.value + 1); if (+slider.value === last) stop(); }, milliseconds);
   };
+  player.addEventListener("keydown", (event) => event.stopPropagation());
   slider.addEventListener("input", () => { stop(); show(+slider.value); });
   previous.addEventListener("click", () => { stop(); show(Math.max(+slider.value - 1, 0)); });
   next.addEventListener("click", () => { stop(); show(Math.min(+slider.value + 1, last)); });
@@ -50,9 +51,8 @@ for (const player of document.querySelectorAll(".frame-player")) {
 }
 """
 
-# JupyterLab would take the arrow keys as its own: data-lm-suppress-shortcuts has it leave them to the player.
 PAGE = """<!doctype html><meta charset="utf-8"><title>{label}</title>
-<div class="frame-player" data-lm-suppress-shortcuts="true" role="group" aria-label="{label}" data-frames="{data}"
+<div class="frame-player" role="group" aria-label="{label}" data-frames="{data}"
  style="width: {wide}px; max-width: 100%; margin: 12px 0; font: 14px/1.5 system-ui, sans-serif">
 <strong>{label}</strong>
 <div style="width: {width}px; max-width: 100%; display: grid; text-align: center;

@@ -1,9 +1,11 @@
 """Sliders over pictures that already exist: drag through noise, denoising and guidance. No maths of its own.
 
-Every picture is a PNG file before the widget appears; a slider that moves only hands other bytes to one `Image`, so
-that nothing flickers and nothing can fall behind. Works on ipywidgets 7.7 (Colab) and 8.1.
+Every picture is a PNG file before the widget appears, and the browser has all of them: a slider that moves only turns
+to another page there, without asking the kernel, so that nothing flickers and nothing falls behind, not even while the
+kernel is busy. Works on ipywidgets 7.7 (Colab) and 8.1.
 """
 
+import base64
 import html
 from collections.abc import Callable, Sequence
 
@@ -23,6 +25,11 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # ipywidgets 8 renamed what 7.7 calls description_tooltip.
 TOOLTIP = "tooltip" if "tooltip" in ipywidgets.IntSlider.class_trait_names() else "description_tooltip"
 CLOSE = {"style": {"description_width": "initial"}}  # a control's description right beside it
+# The pages of a Tab without its bar, in both versions' names, and without the room and the line around a page.
+BARE_PAGES = """<style>
+.frame-pages > .lm-TabBar, .frame-pages > .p-TabBar { display: none !important }
+.frame-pages > .widget-tab-contents { padding: 0 !important; border: 0 !important; overflow: visible !important }
+</style>"""
 
 
 def _as_lines(text: str | Sequence[str]) -> list[str]:
@@ -36,6 +43,18 @@ def _paragraph(lines: Sequence[str]) -> str:
     """Lines as HTML. Digits of one width: a number that changes doesn't move its neighbours."""
     rows = "<br>".join(map(html.escape, lines))
     return f'<div style="line-height: 1.6; white-space: nowrap; font-variant-numeric: tabular-nums">{rows}</div>'
+
+
+def _page(png: bytes, lines: Sequence[str], titles: Sequence[str]) -> str:
+    """A picture under its titles and the text beside it as HTML; on a narrow screen the text is below."""
+    columns = f"display: grid; grid-template-columns: repeat({max(len(titles), 1)}, 1fr); text-align: center"
+    spans = "".join(f"<span>{html.escape(title)}</span>" for title in titles)
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    # Decoded at once: a page that is turned to for the first time is never blank.
+    image = f'<img decoding="sync" alt="{html.escape(", ".join(lines))}" src="{source}" style="max-width: 100%">'
+    picture = f'<div style="max-width: 100%"><div style="{columns}">{spans}</div>{image}</div>'
+    row = "display: flex; flex-wrap: wrap; align-items: center; gap: 4px 16px"
+    return f'<div style="{row}">{picture}{_paragraph(lines)}</div>'
 
 
 class Shown:
@@ -82,40 +101,43 @@ class Scrubber(Shown):
         self._build(control)
 
     def _build(self, control: str) -> None:
-        height, width = decode_png(self.frames[0]).shape[:2]
-        self.image = ipywidgets.Image(value=self.frames[0], format="png", width=width, height=height)
-        self.image.layout.flex = "0 0 auto"  # never squeezed
-        self.text = ipywidgets.HTML(_paragraph(self.readouts[0]), layout={"margin": "0 0 0 16px"})
-        spans = "".join(f"<span>{html.escape(title)}</span>" for title in self.titles)
-        columns = f"display: grid; grid-template-columns: repeat({len(self.titles)}, 1fr); text-align: center"
-        titles = [ipywidgets.HTML(f'<div style="width: {width}px; {columns}">{spans}</div>')] if self.titles else []
-        picture = ipywidgets.HBox([ipywidgets.VBox([*titles, self.image]), self.text])
-        picture.layout.flex_flow, picture.layout.align_items = "row wrap", "center"  # a narrow page: text below
-        heading = ipywidgets.HTML(f"<strong>{html.escape(self.label)}</strong>")
-        controls = self._controls(control, layout={"width": f"{max(width, 560)}px", "margin": "8px 0 0 0"})
-        self.widget = ipywidgets.VBox([heading, picture, controls])
+        width = decode_png(self.frames[0]).shape[1]
+        text, *others = self._shown()
+        page = ipywidgets.HTML(text, layout={"margin": "0"})  # the Tab around it has a margin already
+        shared = {"layout": page.layout, "style": page.style}  # of a hundred pages: one message each, not three
+        self.pages = ipywidgets.Tab([page, *(ipywidgets.HTML(other, **shared) for other in others)])
+        self.pages.selected_index = 0
+        self.pages.add_class("frame-pages")
+        heading = ipywidgets.HTML(f"{BARE_PAGES}<strong>{html.escape(self.label)}</strong>")
+        # One row, or on a narrow screen two.
+        layout = {"width": "100%", "max_width": f"{max(width, 760)}px", "margin": "8px 0 0 0", "flex_flow": "row wrap"}
+        controls = self._controls(control, layout)
+        self.widget = ipywidgets.VBox([heading, self.pages, controls])
 
     def _controls(self, control: str, layout: dict[str, str]) -> ipywidgets.HBox:
         places = {"value": 0, "min": 0, "max": self.count - 1}
         tooltip = {TOOLTIP: f"Drag, or click and use the arrow keys: {control} by {control}"}
         self.slider = ipywidgets.IntSlider(**places, description=control, readout=False, **tooltip, **CLOSE)
-        self.slider.layout.flex, self.slider.layout.width = "1 1 auto", "auto"
+        self.slider.layout.flex, self.slider.layout.width = "1 1 240px", "auto"
         self.slider.layout.margin = "2px 2px 2px 12px"
         tooltip = {TOOLTIP: f"Play every {control}"}
         self.play = ipywidgets.Play(
             **places, interval=self.milliseconds, description="Play", show_repeat=False, **tooltip
         )
-        # In the browser, not here: while it plays, nothing waits for the kernel.
-        self.link = ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
+        # In the browser, not here: while it plays or is dragged, nothing waits for the kernel.
+        self.links = [
+            ipywidgets.jslink((self.play, "value"), (self.slider, "value")),
+            ipywidgets.jslink((self.slider, "value"), (self.pages, "selected_index")),
+        ]
         self.previous = _step_button("Previous", f"Previous {control}", self.slider, -1)
         self.next = _step_button("Next", f"Next {control}", self.slider, +1)
-        self.slider.observe(self._show, "value")
         return ipywidgets.HBox([self.play, self.previous, self.next, self.slider], layout=layout)
 
-    def _show(self, _: object = None) -> None:
-        frame = self.first + self.slider.value
-        self.image.value = self.frames[frame]
-        self.text.value = _paragraph(self.readouts[frame])
+    def _shown(self) -> list[str]:
+        """The pages that the slider runs over now."""
+        shown = slice(self.first, self.first + self.count)
+        pages = zip(self.frames[shown], self.readouts[shown], strict=True)
+        return [_page(png, lines, self.titles) for png, lines in pages]
 
     def to_html(self) -> str:
         """A page that plays what the slider runs over now, without a kernel; `player_html` says more."""
@@ -214,7 +236,9 @@ class DenoisingScrubber(Scrubber):
 
     def _choose(self, _: object = None) -> None:
         self.first = (self.scale.value * len(self.digit.options) + self.digit.value) * self.count
-        self._show()
+        pages = self._shown()
+        for i in sorted(range(self.count), key=lambda i: abs(i - self.slider.value)):  # the page in view first
+            self.pages.children[i].value = pages[i]
 
 
 class GuidanceExplorer(Scrubber):
@@ -238,12 +262,13 @@ class GuidanceExplorer(Scrubber):
         if not all(0 <= share <= 1 for share in [*accuracy, *coverage]):  # NaN fails this too
             raise ValueError("accuracy and coverage must be shares in [0, 1].")
         rows = [
-            f"scale {scale:g}: accuracy {right:.1%}, coverage {covered:.1%}"
+            f"{scale:g}: accuracy {right:.1%}, coverage {covered:.0%}"
             for scale, right, covered in zip(scales, accuracy, coverage, strict=True)
         ]
 
         def read(chosen: int) -> list[str]:
-            return [("▸ " if i == chosen else "\u2003") + row for i, row in enumerate(rows)]
+            marked = [("▸ " if i == chosen else "\u2003") + row for i, row in enumerate(rows)]
+            return ["guidance scale", *marked]
 
         frames = [encode_png(image_grid(to_pixels(np.asarray(grid)), 10, enlarge=2)) for grid in grids]
         super().__init__(frames, label, read, control="scale", milliseconds=1000)

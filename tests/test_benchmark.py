@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 
 import numpy as np
 
@@ -42,6 +43,12 @@ def test_peers_have_as_many_parameters_and_run():
     assert abs(peers.count_parameters(peers.peer_unet(parameters)) / parameters - 1) < 0.2
     assert peers.peer_training_images_per_second(parameters, steps=1) > 0
     assert peers.grid_seconds("ddim", 1) > 0 and peers.peer_grid_seconds("ddim", 1, parameters) > 0
+
+
+def test_without_chromium_it_says_so(monkeypatch, capsys):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert main(["--widgets"]) == 2
+    assert re.fullmatch(r"error: .* isn't installed; .*\n", capsys.readouterr().err)
 
 
 def test_refuses(capsys):

@@ -1,0 +1,171 @@
+"""A notebook in a real JupyterLab in a real browser: for the browser test and for the widgets' latency.
+
+Needs Chromium (`apt-get install chromium`) and the package `playwright`, which only drives it.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+COURSE = Path(__file__).resolve().parent.parent
+SETTINGS = {
+    # A notebook scrolled out of sight keeps its cells in the page, so that all of them can be asked.
+    "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+# While a notebook opens, JupyterLab may say "idle" without a kernel, and may replace its first kernel by another one.
+# What is run before that is lost. So: one kernel that has been idle for three seconds, says the server.
+KERNEL_HAS_SETTLED = """async () => {
+  const [session] = await (await fetch("/api/sessions")).json();
+  const kernel = session?.kernel;
+  const ready = kernel?.connections > 0 && kernel.execution_state === "idle";
+  if (!ready || window.settling?.id !== kernel.id) window.settling = {id: ready && kernel.id, since: Date.now()};
+  return ready && Date.now() - window.settling.since > 3000;
+}"""
+CHROMIUM_FLAGS = [
+    "--disable-background-networking",  # no updates, no metrics: the browser talks to nobody else
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+]
+
+
+class BrowserUnavailable(RuntimeError):
+    """No Chromium, or nothing to drive it with."""
+
+
+def find_chromium() -> str:
+    """The path of the installed Chromium. Raises `BrowserUnavailable`, which says what to install, without one."""
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        raise BrowserUnavailable("playwright isn't installed; pip install -r tests/requirements.txt") from None
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        raise BrowserUnavailable("Chromium isn't installed; apt-get install chromium")
+    return found
+
+
+@contextmanager
+def open_browser() -> Iterator["Page"]:
+    """An empty page of a headless Chromium, 1280 x 900."""
+    chromium = find_chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=False, args=CHROMIUM_FLAGS)
+        try:
+            yield browser.new_page(viewport={"width": 1280, "height": 900})
+        finally:
+            browser.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def _wait_until_it_answers(server: subprocess.Popen, address: str, log: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"JupyterLab didn't start; its last words: {log.read_text()[-500:]}")
+
+
+def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+@contextmanager
+def serve_notebook(notebook: Path, seconds: float = 120) -> Iterator[str]:
+    """Start JupyterLab on a copy of the notebook, beside the course's `helpers`; yield the address that opens it.
+
+    The copy has no outputs: what the page shows later was made there.
+    It listens on a free port of this machine alone, asks for a token, reads nobody's settings, and ends with the block.
+    """
+    token, port = secrets.token_hex(16), _free_port()
+    with tempfile.TemporaryDirectory() as temporary:
+        root, home = Path(temporary) / "course", Path(temporary) / "jupyter"
+        (root / "notebooks").mkdir(parents=True)
+        nbformat.write(_without_outputs(nbformat.read(notebook, as_version=4)), root / "notebooks" / notebook.name)
+        (root / "helpers").symlink_to(COURSE / "helpers")
+        for name, setting in SETTINGS.items():
+            file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(setting))
+        own = {"CONFIG_DIR": "config", "DATA_DIR": "data", "RUNTIME_DIR": "runtime"}
+        lab = {"SETTINGS_DIR": "settings", "WORKSPACES_DIR": "workspaces"}
+        folders = {f"JUPYTER_{name}": str(home / place) for name, place in own.items()}
+        folders |= {f"JUPYTERLAB_{name}": str(home / place) for name, place in lab.items()}
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1"]
+        options = {"ServerApp.port": port, "ServerApp.port_retries": 0, "ServerApp.root_dir": root}
+        command += [f"--{name}={value}" for name, value in (options | {"IdentityProvider.token": token}).items()]
+        log = Path(temporary) / "log"
+        with log.open("w") as output:
+            server = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | folders, cwd=root)
+        try:
+            _wait_until_it_answers(server, f"http://127.0.0.1:{port}/api", log, seconds)
+            yield f"http://127.0.0.1:{port}/lab/tree/notebooks/{notebook.name}?token={token}"
+        finally:
+            server.terminate()  # it ends its kernels first
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
+    """Open the notebook, run all its cells from the menu, as a reader would, and wait until the last has run.
+
+    Raises `RuntimeError` with the error's text if a cell fails.
+    """
+    page.goto(address)
+    page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
+    page.wait_for_function(KERNEL_HAS_SETTLED, timeout=120_000, polling=500)
+    prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
+    for _ in range(5):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_timeout(3_000)
+        if set(prompts.all_inner_texts()) - {"[ ]:", ""}:
+            break  # it happens that JupyterLab drops the first request: then nothing has begun, and we ask again
+    error = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if error.count():
+            raise RuntimeError(f"a cell failed: {error.first.inner_text()}")
+        # "[ ]:" before a cell has run, "[*]:" while it does, "[3]:" then; nothing while the page is drawn anew.
+        texts = prompts.all_inner_texts()
+        left = [text for text in texts if not re.fullmatch(r"\[\d+\]:", text)]
+        if texts and not left:
+            return
+        page.wait_for_timeout(250)
+        if page.locator(".jp-Dialog").count():
+            raise RuntimeError(f"JupyterLab asks something: {page.locator('.jp-Dialog').first.inner_text()}")
+    raise RuntimeError(f"the notebook didn't finish in {seconds:.0f} s: {len(left)} cells are left")

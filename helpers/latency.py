@@ -1,0 +1,90 @@
+"""How soon a slider that moves shows its picture, and typed digits theirs: in a real JupyterLab in Chromium."""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+import numpy as np
+
+from helpers.browser import open_browser, run_all_cells, serve_notebook
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CELLS = [
+    "import sys\nsys.path.insert(0, '..')\nimport helpers\nimport numpy as np",
+    "from helpers.checkpoints import load_unet\nfrom helpers.data import load_mnist, to_model_range\n"
+    "from helpers.widgets import DrawDigits, ForwardScrubber",
+    "unet, schedule = load_unet()\nx_0 = to_model_range(load_mnist().test_images[:1]).numpy()[0]\n"
+    "ForwardScrubber(schedule, x_0, np.random.default_rng(0).standard_normal(x_0.shape))",
+    "DrawDigits(unet, schedule)",
+]
+# From the key, as the browser received it, to the first frame after the one that paints another picture.
+COLLECT_LATENCIES = """(scrubber) => {
+  const inView = () => [...scrubber.querySelectorAll("img")].find((image) => image.offsetParent !== null);
+  window.latencies = [];
+  scrubber.addEventListener("keydown", (key) => {
+    const before = inView().src;
+    const look = () => {
+      const now = inView();
+      if (now.src === before || !now.complete) requestAnimationFrame(look);
+      else requestAnimationFrame(() => window.latencies.push(performance.now() - key.timeStamp));
+    };
+    requestAnimationFrame(look);
+  }, true);
+}"""
+
+
+def slider_latencies(page: "Page", presses: int = 100, warm_up: int = 10) -> list[float]:
+    """Milliseconds from an arrow key on the page's first scrubber to its changed picture, one for each press.
+
+    The first `warm_up` presses aren't counted. Call it once a page.
+    """
+    scrubber = page.locator(".jp-OutputArea-output:has(.noUi-handle)").first
+    scrubber.scroll_into_view_if_needed()
+    scrubber.evaluate(COLLECT_LATENCIES)
+    handle = scrubber.locator(".noUi-handle").last
+    for i in range(warm_up + presses):
+        handle.press("ArrowRight" if i % 60 < 30 else "ArrowLeft")
+        page.wait_for_function("count => window.latencies.length > count", arg=i, timeout=10_000)
+        page.wait_for_timeout(50)  # a reader's pace
+    return page.evaluate("window.latencies")[warm_up:]
+
+
+def typed_digits_seconds(page: "Page", repeats: int = 3) -> float:
+    """The median time from Enter after ten digits to their picture, after one that compiles and isn't counted."""
+    drawing = page.locator(".jp-OutputArea-output:has(input[placeholder])")
+    drawing.scroll_into_view_if_needed()
+    field, status, times = drawing.locator("input[type=text]"), drawing.get_by_role("status"), []
+    for i in range(repeats + 1):
+        digits = str(3141592653 + i)
+        field.fill(digits)
+        started = time.perf_counter()
+        field.press("Enter")
+        status.get_by_text(f"{digits}, seed 0", exact=True).wait_for(timeout=120_000)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
+
+
+def widget_latencies(presses: int = 100) -> tuple[list[float], float]:
+    """The slider's milliseconds, sorted, and the seconds of ten typed digits, in JupyterLab in headless Chromium."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "widgets.ipynb"
+        nbformat.write(notebook, path)
+        with serve_notebook(path) as address, open_browser() as page:
+            run_all_cells(page, address)
+            return sorted(slider_latencies(page, presses)), typed_digits_seconds(page)
+
+
+def report_widgets() -> None:
+    """Print both. Raises `RuntimeError` where there is no Chromium."""
+    latencies, seconds = widget_latencies()
+    p95 = np.percentile(latencies, 95)
+    print(f"slider to changed picture, {len(latencies)} key presses in JupyterLab in Chromium:")
+    print(f"median {statistics.median(latencies):.0f} ms, p95 {p95:.0f} ms, longest {latencies[-1]:.0f} ms")
+    print(f"ten typed digits to their picture, warm: {seconds:.2f} s")
