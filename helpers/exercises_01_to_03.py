@@ -224,7 +224,7 @@ def check_block_parameters(answer: object) -> str:
     ]
     otherwise = "go through the list of layers above, one by one, and compare with `block.count_params()`."
     return wrong_function(answer, [(16, 48, 128), (48, 48, 128), (8, 32, 64)], count, mistakes, otherwise, rtol=0) or (
-        "Right: nearly all of it is the 3 x 3 convolutions, and grows with the square of the width."
+        "Right: most of it is the 3 x 3 convolutions, and their part grows with the square of the width."
     )
 
 
