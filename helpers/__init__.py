@@ -3,6 +3,7 @@
 data -> diffusion -> unet -> checkpoints -> objective -> training -> sampling -> classifier -> metrics
 -> tuning -> strokes -> digit_clip -> clip -> evaluation -> plots, trajectories, player, widgets, benchmark.
 Each module imports only the ones before it; `files`, `pictures` and `command_line` are the small tools they share.
+`exercises_01_to_03` and `exercises_04_to_06` check the answers to the notebooks' exercises, `answers` is their tool.
 """
 
 import os
