@@ -1,10 +1,11 @@
 """A diffusion model for handwritten digits, in the order a lesson would tell it.
 
 data -> diffusion -> unet -> checkpoints -> objective -> training -> sampling -> classifier -> metrics
--> tuning -> strokes -> digit_clip -> clip -> evaluation -> plots, trajectories, player, widgets, latency,
-benchmark.
+-> tuning -> recipes -> strokes -> digit_clip -> clip -> evaluation -> plots, trajectories, player, widgets, latency,
+profiling, peers, benchmark.
 Each module imports only the ones before it; `files`, `pictures`, `browser` and `command_line` are the small tools they
-share.
+share. `exercises_01_to_03` and `exercises_04_to_06` check the answers to the notebooks' exercises, `answers` is their
+tool.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Every committed notebook: executed in order, clean, described, short-celled, and checked where it shows numbers."""
+"""Every committed notebook: executed in order, clean, described, short-celled, and checked where it shows numbers.
+
+And its exercises: handed out unanswered, and each solved in the notebook of solutions.
+"""
 
 import re
 from pathlib import Path
@@ -8,8 +11,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 IGNORED = "nbval-ignore-output"
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+notebooks_and_solutions = pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=lambda path: path.stem)
+CHECK = re.compile(r"^print\((check_\w+)\(", re.MULTILINE)
 
 
 def read(path):
@@ -34,15 +40,16 @@ def ignores(cell):
 def test_there_are_notebooks():
     names = ["data", "forward_diffusion", "unet", "training", "guided_sampling", "clip_evaluation"]
     assert [path.stem for path in NOTEBOOKS] == [f"{number:02d}_{name}" for number, name in enumerate(names, 1)]
+    assert [path.stem for path in SOLUTIONS] == [f"{path.stem}_solutions" for path in NOTEBOOKS]
 
 
-@notebooks
+@notebooks_and_solutions
 def test_executed_once_from_top_to_bottom(path):
     _, code = read(path)
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
 
 
-@notebooks
+@notebooks_and_solutions
 def test_outputs_are_clean(path):
     notebook, code = read(path)
     outputs = [output for cell in code for output in cell.outputs]
@@ -55,27 +62,27 @@ def test_outputs_are_clean(path):
     assert path.stat().st_size < 3_000_000
 
 
-@notebooks
+@notebooks_and_solutions
 def test_no_machine_paths(path):
     found = re.findall(r"(?:/(?:home|root|Users|tmp|work|usr)/|[A-Z]:\\\\)[^\s\"]*", path.read_text())
     assert not found
 
 
-@notebooks
+@notebooks_and_solutions
 def test_cells_are_short(path):
     _, code = read(path)
     too_long = {cell.id: len(cell.source.splitlines()) for cell in code if len(cell.source.splitlines()) > 15}
     assert not too_long
 
 
-@notebooks
+@notebooks_and_solutions
 def test_the_setup_cell_is_the_same_everywhere(path):
-    setups = {cell.source for other in NOTEBOOKS for cell in read(other)[1][:1]}
+    setups = {cell.source for other in NOTEBOOKS + SOLUTIONS for cell in read(other)[1][:1]}
     assert len(setups) == 1 and read(path)[1][0].metadata.tags == ["setup"]
     assert len(re.findall(r"COURSE_ADDRESS = ", next(iter(setups)))) == 1
 
 
-@notebooks
+@notebooks_and_solutions
 def test_every_figure_is_described(path):
     """The markdown cell after a figure starts with what it shows, for readers who can't see it."""
     cells = read(path)[0].cells
@@ -84,7 +91,7 @@ def test_every_figure_is_described(path):
             assert following is not None and following.source.startswith("*Figure: "), cell.source
 
 
-@notebooks
+@notebooks_and_solutions
 def test_ignored_numbers_are_asserted(path):
     for cell in read(path)[1]:
         if ignores(cell) and any(re.search(r"\d", text) for text in texts(cell)):
@@ -99,8 +106,57 @@ def test_most_outputs_are_compared(path):
 
 @notebooks
 def test_opens_with_a_question_and_ends_with_what_was_learned(path):
+    """The question; at the end what you can now explain, then exercises, then the defect that the next one mends."""
     markdown = [cell.source for cell in read(path)[0].cells if cell.cell_type == "markdown"]
     assert re.match(rf"# {path.stem[:2]} · .*\?\n", markdown[0])
-    assert "## What you can now explain" in markdown[-1]
-    assert "The defect that the next notebook mends" in markdown[-1]
+    text = "\n".join(markdown)
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert headings[-3:] == ["What you can now explain", "Exercises", "What comes next"]
+    assert markdown[-1].startswith("## What comes next\n\n**The defect that the next notebook mends:**")
+    assert f"solutions/{path.stem}_solutions.ipynb" in text
     assert sum("**Predict:**" in text for text in markdown) >= 5
+
+
+def exercises(cells):
+    """{title: the cells from that heading to the next one}"""
+    found, current = {}, []
+    for cell in cells:
+        if cell.cell_type == "markdown" and (heading := re.match(r"#+ (.*)", cell.source)):
+            current = found.setdefault(heading[1], [])
+        current.append(cell)
+    return {title: cells for title, cells in found.items() if title.startswith("Exercise ")}
+
+
+def sources(cells, kind):
+    return "\n".join(cell.source for cell in cells if cell.cell_type == kind)
+
+
+@notebooks
+def test_exercises_are_handed_out_unanswered(path):
+    """Three; each says what to observe and has one check, which says that there is no answer yet."""
+    found = exercises(read(path)[0].cells)
+    assert [title.partition(" · ")[0] for title in found] == ["Exercise 1", "Exercise 2", "Exercise 3"]
+    for title, cells in found.items():
+        assert "**Observe:**" in sources(cells, "markdown"), title
+        assert len(CHECK.findall(sources(cells, "code"))) == 1, title
+        said = [
+            line for cell in cells if cell.cell_type == "code" for text in texts(cell) for line in text.splitlines()
+        ]
+        assert sum(line.startswith("Not answered yet") for line in said) == 1, title
+        assert not [line for line in said if line.startswith(("Right: ", "Not yet: "))], title
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_every_exercise_is_solved(path):
+    """Under the same heading, with the reasoning in prose, and the exercise's own check says that it is right."""
+    asked = exercises(read(path.parent.parent / path.name.replace("_solutions", ""))[0].cells)
+    solved = exercises(read(path)[0].cells)
+    assert list(solved) == list(asked)
+    for title, cells in solved.items():
+        assert CHECK.findall(sources(cells, "code")) == CHECK.findall(sources(asked[title], "code")), title
+        assert len(sources(cells, "markdown")) > 300, title
+        said = [
+            line for cell in cells if cell.cell_type == "code" for text in texts(cell) for line in text.splitlines()
+        ]
+        assert sum(line.startswith("Right: ") for line in said) == 1, title
+        assert not [line for line in said if line.startswith("Not ")], title

@@ -1,0 +1,145 @@
+"""How the exercises' self-checks read an answer, and what they say to one that isn't right.
+
+An answer is a number, a few numbers, or a function. Whatever it is, the reader gets one sentence, never a
+traceback: "Right: ...", "Not yet: ..." with a hint, or that there is no answer yet. The checks themselves are in
+`helpers.exercises`.
+"""
+
+import copy
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+PENDING = "Not answered yet."
+
+
+class NoAnswer(Exception):
+    """The exercise is still as it was handed out."""
+
+
+class Unusable(ValueError):
+    """What was given can't be an answer; the message is the rest of the sentence after "Not yet: "."""
+
+
+def self_check(check: Callable[[object], str]) -> Callable[[object], str]:
+    """A check that answers every input with one sentence: `PENDING` for None, "Not yet: ..." for the unusable."""
+
+    @functools.wraps(check)
+    def checked(answer: object) -> str:
+        if answer is None:
+            return PENDING
+        try:
+            return check(answer)
+        except NoAnswer:
+            return f"{PENDING[:-1]}: the function returns None."
+        except Unusable as problem:
+            return f"Not yet: {problem}"
+
+    return checked
+
+
+def _first_line(value: object) -> str:
+    return (str(value).strip().splitlines() or ["no message"])[0][:100]
+
+
+def numbers(answer: object, count: int) -> np.ndarray:
+    """The answer as `(count,)` float64, all finite. Raises `Unusable` for anything else."""
+    wanted = "one number" if count == 1 else f"{count} numbers"
+    if isinstance(answer, str | bytes) or callable(answer):
+        raise Unusable(f"the answer should be {wanted}, not {_first_line(repr(answer))}.")
+    try:
+        values = np.asarray(answer)
+        if values.dtype == bool or np.iscomplexobj(values):
+            raise TypeError
+        values = values.astype(np.float64).reshape(-1)
+    except OverflowError:
+        raise Unusable("that number is too large to be checked, and far too large to be right.") from None
+    except (TypeError, ValueError):
+        raise Unusable(f"the answer should be {wanted}, not {_first_line(repr(answer))}.") from None
+    if len(values) != count:
+        raise Unusable(f"the answer should be {wanted}, not {len(values)}.")
+    if not np.isfinite(values).all():
+        raise Unusable("the answer should be finite, not infinite or NaN.")
+    return values
+
+
+def number(answer: object) -> float:
+    """The answer as one finite float. Raises `Unusable` for anything else."""
+    return float(numbers(answer, 1)[0])
+
+
+def whole_number(answer: object, lowest: int, highest: int) -> int:
+    """The answer as a whole number in lowest..highest. Raises `Unusable` for anything else."""
+    value = number(answer)
+    if value != round(value) or not lowest <= value <= highest:
+        raise Unusable(f"the answer should be a whole number in {lowest:,}..{highest:,}, not {value:,.10g}.")
+    return int(value)
+
+
+def result(function: object, arguments: Sequence, shape: tuple[int, ...] = ()) -> np.ndarray:
+    """What a reader's function returns for copies of the arguments, as an array of `shape`, all finite.
+
+    Raises `NoAnswer` if it returns None, `Unusable` if it isn't a function, stops with an error, or returns
+    something else.
+    """
+    if not callable(function):
+        raise Unusable(
+            f"the check needs the function itself, its name without brackets, not {type(function).__name__}."
+        )
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            returned = function(*copy.deepcopy(list(arguments)))
+            values = None if returned is None else np.asarray(returned)
+    except Exception as error:  # it is the reader's code: anything can happen
+        raise Unusable(f"your function stopped with {type(error).__name__}: {_first_line(error)}") from None
+    if values is None:
+        raise NoAnswer
+    if not (np.issubdtype(values.dtype, np.integer) or np.issubdtype(values.dtype, np.floating)):
+        raise Unusable(f"your function should return numbers, not {_first_line(repr(returned))}.")
+    if shape == () and values.size == 1:
+        values = values.reshape(())
+    if values.shape != shape:
+        raise Unusable(f"your function should return shape {shape} here, not {values.shape}.")
+    if not np.isfinite(values).all():
+        raise Unusable("your function returns infinity or NaN.")
+    return values
+
+
+def same(found: object, wanted: object, rtol: float) -> bool:
+    """Whether two numbers or arrays agree, to `rtol` of the largest of the wanted ones."""
+    found, wanted = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
+    return found.shape == wanted.shape and bool(np.all(np.abs(found - wanted) <= rtol * np.abs(wanted).max()))
+
+
+def wrong_number(
+    found: float, right: float, mistakes: Sequence[tuple[float, str]], otherwise: str, rtol: float = 2e-3
+) -> str | None:
+    """None if `found` is right, else "Not yet: " with the hint that belongs to this mistake, or `otherwise`."""
+    if same(found, right, rtol):
+        return None
+    return "Not yet: " + next((hint for wrong, hint in mistakes if same(found, wrong, rtol)), otherwise)
+
+
+def wrong_function(
+    function: object,
+    cases: Sequence[tuple],
+    right: Callable,
+    mistakes: Sequence[tuple[Callable, str]],
+    otherwise: str,
+    rtol: float = 2e-3,
+) -> str | None:
+    """The same for a function: it and each mistake are called with the arguments of every case.
+
+    A hint is given only if the mistake explains all that the function returned.
+    """
+    wanted = [np.asarray(right(*case)) for case in cases]
+    found = [result(function, case, array.shape) for case, array in zip(cases, wanted, strict=True)]
+    agrees = lambda values: all(same(f, v, rtol) for f, v in zip(found, values, strict=True))  # noqa: E731
+    if agrees(wanted):
+        return None
+    with np.errstate(all="ignore"):  # a mistake may well divide by zero
+        hints = (hint for wrong, hint in mistakes if agrees([wrong(*case) for case in cases]))
+        return "Not yet: " + next(hints, otherwise)
