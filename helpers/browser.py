@@ -30,8 +30,8 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-# While a notebook opens, JupyterLab may say "idle" without a kernel, and may replace its first kernel by another one.
-# What is run before that is lost. So: one kernel that has been idle for three seconds, says the server.
+# While a notebook opens, JupyterLab may say "idle" without a kernel, and what is run before that is lost. So: a kernel
+# that has been connected and idle for three seconds, says the server.
 KERNEL_HAS_SETTLED = """async () => {
   const [session] = await (await fetch("/api/sessions")).json();
   const kernel = session?.kernel;
@@ -103,7 +103,7 @@ def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 @contextmanager
 def serve_notebook(notebook: Path, seconds: float = 120) -> Iterator[str]:
-    """Start JupyterLab on a copy of the notebook, beside the course's `helpers`; yield the address that opens it.
+    """Start JupyterLab on a copy of the notebook, beside the course's `helpers`; yield the address of its folder.
 
     The copy has no outputs: what the page shows later was made there.
     It listens on a free port of this machine alone, asks for a token, reads nobody's settings, and ends with the block.
@@ -129,8 +129,9 @@ def serve_notebook(notebook: Path, seconds: float = 120) -> Iterator[str]:
         with log.open("w") as output:
             server = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | folders, cwd=root)
         try:
-            _wait_until_it_answers(server, f"http://127.0.0.1:{port}/api", log, seconds)
-            yield f"http://127.0.0.1:{port}/lab/tree/notebooks/{notebook.name}?token={token}"
+            address = f"http://127.0.0.1:{port}"
+            _wait_until_it_answers(server, f"{address}/api", log, seconds)
+            yield f"{address}/lab/tree/notebooks?token={token}"
         finally:
             server.terminate()  # it ends its kernels first
             try:
@@ -146,6 +147,11 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
     Raises `RuntimeError` with the error's text if a cell fails.
     """
     page.goto(address)
+    file = page.locator(".jp-DirListing-item", has_text=".ipynb")
+    file.wait_for(timeout=60_000)
+    # Not by its address: a notebook that is opened while JupyterLab still starts may get two kernels, and lose one.
+    page.wait_for_timeout(3_000)
+    file.dblclick()
     page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
     page.wait_for_function(KERNEL_HAS_SETTLED, timeout=120_000, polling=500)
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")

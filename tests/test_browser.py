@@ -157,7 +157,7 @@ def test_notebook_05_in_jupyterlab(page, screenshots):
     with serve_notebook(NOTEBOOK) as address:
         run_all_cells(page, address, seconds=900)
         scrubbers = page.locator(".jp-OutputArea-output:has(.widget-play)")
-        assert scrubbers.count() >= 1
+        scrubbers.first.wait_for(timeout=60_000)
         for i, scrubber in enumerate(scrubbers.all()):
             try_scrubber(page, scrubber)
             scrubber.screenshot(path=screenshots / f"scrubber_{i}.png")
