@@ -2,7 +2,7 @@
 
 An answer is a number, a few numbers, or a function. Whatever it is, the reader gets one sentence, never a
 traceback: "Right: ...", "Not yet: ..." with a hint, or that there is no answer yet. The checks themselves are in
-`helpers.exercises`.
+`exercises_01_to_03` and `exercises_04_to_06`.
 """
 
 import copy
@@ -115,9 +115,12 @@ def same(found: object, wanted: object, rtol: float) -> bool:
 
 
 def wrong_number(
-    found: float, right: float, mistakes: Sequence[tuple[float, str]], otherwise: str, rtol: float = 2e-3
+    found: object, right: object, mistakes: Sequence[tuple[object, str]], otherwise: str, rtol: float = 2e-3
 ) -> str | None:
-    """None if `found` is right, else "Not yet: " with the hint that belongs to this mistake, or `otherwise`."""
+    """None if `found`, a number or an array of them, is right, else "Not yet: " with a hint.
+
+    The hint is the one that belongs to this mistake, or `otherwise`.
+    """
     if same(found, right, rtol):
         return None
     return "Not yet: " + next((hint for wrong, hint in mistakes if same(found, wrong, rtol)), otherwise)

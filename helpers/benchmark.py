@@ -5,7 +5,8 @@
     python -m helpers.benchmark --peers            # the same work by diffusers, as ratios
     python -m helpers.benchmark --widgets          # the sliders, in a real JupyterLab in Chromium: see `latency`
 
-Each part runs in a process of its own, so that its peak memory is its own and nothing is warm from before.
+Sampling, training and the profile each run in a process of their own, so that their peak memory is their own and
+nothing is warm from before.
 """
 
 import multiprocessing
@@ -166,7 +167,7 @@ def print_peers() -> None:
     """The course beside diffusers, and the ratios."""
     from helpers import peers
 
-    parameters, _ = alone(peers.shipped_parameters)
+    parameters = load_unet()[0].count_params()
     theirs = peers.count_parameters(peers.peer_unet(parameters))
     print(f"{parameters:,} parameters here, {theirs:,} in UNet2DModel; {os.cpu_count()} cores, float32")
     (speed, _), memory = alone(training_figures, "float32")

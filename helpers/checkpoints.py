@@ -5,7 +5,6 @@ Loading builds the network from the numbers in the JSON and fills in weights: no
 a file, so a stranger's folder can't run any.
 """
 
-import csv
 import dataclasses
 import json
 import warnings
@@ -15,7 +14,7 @@ import keras
 import numpy as np
 
 from helpers.diffusion import SCHEDULES, Schedule
-from helpers.files import ASSETS, sha256_of_file, write_aside
+from helpers.files import ASSETS, read_rows, sha256_of_file, write_aside, write_rows
 from helpers.unet import UNetConfig, build_unet
 
 SHIPPED = ASSETS / "unet-velocity"  # the better of the two on held-out images: see the README's table
@@ -35,7 +34,7 @@ def save_unet(folder: str | Path, unet: keras.Model, schedule: Schedule, recipe:
     folder = Path(folder)
     with write_aside(folder / "unet.weights.h5") as temporary:
         unet.save_weights(temporary)
-    write_history(folder / "history.csv", history)
+    write_rows(folder / "history.csv", history)
     config = {
         "unet": dataclasses.asdict(unet.unet_config),
         "schedule": {"name": schedule.name, "steps": schedule.steps},
@@ -75,18 +74,9 @@ def load_unet(folder: str | Path = SHIPPED) -> tuple[keras.Model, Schedule]:
     return unet, schedule
 
 
-def write_history(path: Path, history: list[dict]) -> None:
-    """One CSV line for each row of the loss history."""
-    with write_aside(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]) if history else ["step"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-
-
 def read_history(path: str | Path) -> dict[str, np.ndarray]:
     """The columns of a `history.csv` by name, each `(rows,)` float64."""
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(path)
     return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else [])}
 
 

@@ -102,10 +102,10 @@ def check_times(answer: object) -> str:
         ([19, 39, 59, 79, 99], "that is the forward direction. Which is asked first?"),
         ([99, 98, 97, 96, 95], "five strides of one step each don't reach the clean image."),
     ]
-    if not same(times, [99, 79, 59, 39, 19], 0):
-        otherwise = "set `steps` to 5 in the cell above, and read where the network is asked."
-        return "Not yet: " + next((hint for wrong, hint in mistakes if same(times, wrong, 0)), otherwise)
-    return "Right: it starts where training saw pure noise, and the last stride ends at the clean image, past t = 0."
+    otherwise = "set `steps` to 5 in the cell above, and read where the network is asked."
+    return wrong_number(times, [99, 79, 59, 39, 19], mistakes, otherwise, rtol=0) or (
+        "Right: it starts where training saw pure noise, and the last stride ends at the clean image, past t = 0."
+    )
 
 
 @self_check

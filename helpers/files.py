@@ -1,5 +1,6 @@
 """Writing files so that a crash, a full disk or Ctrl-C never leaves a damaged one."""
 
+import csv
 import hashlib
 import os
 import tempfile
@@ -24,6 +25,20 @@ def write_aside(path: str | Path) -> Iterator[Path]:
         temporary = Path(folder) / path.name
         yield temporary
         os.replace(temporary, path)
+
+
+def write_rows(path: str | Path, rows: list[dict]) -> None:
+    """A CSV file whose first line has the rows' names, the same for all, and then a line for each row."""
+    with write_aside(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_rows(path: str | Path) -> list[dict[str, str]]:
+    """The rows that `write_rows` wrote; every value comes back as text."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def sha256_of_file(path: str | Path) -> str:

@@ -50,11 +50,6 @@ def count_parameters(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def shipped_parameters() -> int:
-    """Those of the network that the course ships."""
-    return load_unet()[0].count_params()
-
-
 def peer_training_images_per_second(parameters: int, steps: int = 20) -> float:
     """Images a second of a usual PyTorch training step on MNIST, noise and EMA included, after the first steps."""
     from diffusers import DDPMScheduler

@@ -8,7 +8,6 @@ sampler's settings in `tuning`; the test set and the network "judge" stay out. A
 and Ctrl-C loses nothing. What came of it is in `assets/recipes.csv` and at the end of notebook 04.
 """
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -18,13 +17,14 @@ import keras
 
 from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import load_mnist, training_split
-from helpers.files import write_aside
+from helpers.files import read_rows, write_aside, write_rows
 from helpers.objective import TrainingConfig
 from helpers.training import one_stream_a_core, train
 from helpers.tuning import Setting, Yardstick
 from helpers.unet import UNetConfig
 
 SCALES = (1.0, 1.5)  # without guidance, and with enough of it to read nearly every digit right
+BASE = {"patch_size": 1, "widths": (16, 48, 96)}
 PATCHES = {"patch_size": 2, "widths": (48, 96)}
 
 
@@ -37,18 +37,16 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "base": Recipe("28x28 with few maps, then 14x14 and 7x7", {"patch_size": 1, "widths": (16, 48, 96)}, {}),
+    "base": Recipe("28x28 with few maps, then 14x14 and 7x7", BASE, {}),
     "patches": Recipe("2x2 pixels as channels, no layer at 28x28", PATCHES, {}),
-    "wide": Recipe("a third more maps, fewer updates", PATCHES | {"widths": (64, 128)}, {}),
-    "deep-middle": Recipe("more where the map is small", PATCHES | {"widths": (48, 128), "middle_blocks": 3}, {}),
-    "two-blocks": Recipe("two blocks a level", PATCHES | {"blocks": 2}, {}),
-    "noise": Recipe("predicts the noise instead of the velocity", PATCHES | {"predicts": "noise"}, {}),
-    "map-only": Recipe("the digit enters as a map alone", PATCHES | {"class_in_embedding": False}, {}),
-    "small-batch": Recipe("twice the updates of half the batch", PATCHES, {"batch_size": 64, "learning_rate": 2e-3}),
-    "fast": Recipe("twice the learning rate", PATCHES, {"learning_rate": 6e-3}),
-    "middle-times": Recipe("more often where digits take shape", PATCHES, {"times": "middle"}),
-    "min-snr": Recipe("errors where there is hardly any noise count less", PATCHES, {"loss_weighting": "min-snr"}),
-    "long-average": Recipe("EMA over about 2,000 updates instead of 500", PATCHES, {"ema_decay": 0.9995}),
+    "wide": Recipe("patches, a third more maps, fewer updates", PATCHES | {"widths": (64, 128)}, {}),
+    "deep-middle": Recipe("patches, more at 7x7", PATCHES | {"widths": (48, 128), "middle_blocks": 3}, {}),
+    "narrow": Recipe("a third fewer maps at 14x14, more updates", BASE | {"widths": (16, 32, 96)}, {}),
+    "min-snr": Recipe("errors where there is hardly any noise count less", BASE, {"loss_weighting": "min-snr"}),
+    "middle-times": Recipe("more often where digits take shape", BASE, {"times": "middle"}),
+    "small-batch": Recipe("twice the updates of half the batch", BASE, {"batch_size": 64, "learning_rate": 2e-3}),
+    "noise": Recipe("predicts the noise instead of the velocity", BASE | {"predicts": "noise"}, {}),
+    "map-only": Recipe("the digit enters as a map alone", BASE | {"class_in_embedding": False}, {}),
 }
 
 
@@ -93,14 +91,6 @@ def run(name: str, seed: int, minutes: float, yardstick: Yardstick, out: Path) -
     return row | {"question": recipe.question}
 
 
-def read_rows(path: Path) -> list[dict]:
-    """The rows of a table that an earlier run left, none if there is no file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
@@ -117,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not args.minutes > 0:
         raise ValueError(f"--minutes must be above 0, not {args.minutes}.")
     table = args.out / "recipes.csv"
-    rows = read_rows(table)
+    rows = read_rows(table) if table.exists() else []
     one_stream_a_core(TrainingConfig.batch_size)  # before anything else uses TensorFlow
     yardstick = Yardstick(args.images)
     try:
@@ -126,10 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             rows.append(run(name, args.seed, args.minutes, yardstick, args.out))
             print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-            with write_aside(table) as temporary, open(temporary, "w", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+            write_rows(table, rows)
             keras.backend.clear_session()
     except KeyboardInterrupt:
         print(f"Stopped. {table} holds what is finished; the same command goes on.")

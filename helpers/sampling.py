@@ -27,7 +27,7 @@ from helpers.files import write_aside
 from helpers.pictures import encode_png, image_grid
 from helpers.unet import predict_noise
 
-BATCH_SIZE = 25  # images a batch: their feature maps stay in a core's cache
+BATCH_SIZE = 25  # images a batch: small enough that a 10x10 grid keeps every core busy
 THREADS = 2 * (os.cpu_count() or 1)  # batches at a time: one batch alone leaves cores waiting after each operation
 
 

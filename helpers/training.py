@@ -250,7 +250,7 @@ def _run(
 
 
 def one_stream_a_core(batch_size: int) -> int:
-    """Give each core its own piece of every batch; returns how many pieces. Without a GPU that is a third faster.
+    """Give each core its own piece of every batch; returns how many pieces: faster, without a GPU.
 
     By default TensorFlow splits each operation over the cores, and they wait for each other after every one of
     hundreds. Only the first use of TensorFlow in a process can change that: later ones keep 1 stream.

@@ -7,7 +7,6 @@ Accuracy alone would choose the strongest guidance, so R and coverage (see `metr
 the network "features"; "judge" stays out of every choice. Used for the default settings and in notebook 05.
 """
 
-import csv
 import sys
 import time
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from helpers.classifier import digit_accuracy, extract_features, load_classifier
 from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import held_out_split, load_mnist, to_model_range, training_split
 from helpers.diffusion import Schedule
-from helpers.files import write_aside
+from helpers.files import write_rows
 from helpers.metrics import coverage, draw_with_counts, frechet_ratio
 from helpers.sampling import sample, sampling_times
 
@@ -147,10 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
         rows.append({**setting._asdict(), **{name: round(value, 4) for name, value in quality._asdict().items()}})
         print(", ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
         if args.out:
-            with write_aside(args.out) as temporary, open(temporary, "w", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+            write_rows(args.out, rows)
     return 0
 
 

@@ -133,16 +133,18 @@ class Scrubber(Shown):
         self.next = _step_button("Next", f"Next {control}", self.slider, +1)
         return ipywidgets.HBox([self.play, self.previous, self.next, self.slider], layout=layout)
 
+    def _in_reach(self) -> tuple[list[bytes], list[list[str]]]:
+        """The frames that the slider runs over now, and their readouts."""
+        reach = slice(self.first, self.first + self.count)
+        return self.frames[reach], self.readouts[reach]
+
     def _shown(self) -> list[str]:
         """The pages that the slider runs over now."""
-        shown = slice(self.first, self.first + self.count)
-        pages = zip(self.frames[shown], self.readouts[shown], strict=True)
-        return [_page(png, lines, self.titles) for png, lines in pages]
+        return [_page(png, lines, self.titles) for png, lines in zip(*self._in_reach(), strict=True)]
 
     def to_html(self) -> str:
         """A page that plays what the slider runs over now, without a kernel; `player_html` says more."""
-        shown = slice(self.first, self.first + self.count)
-        return player_html(self.frames[shown], self.readouts[shown], self.label, self.titles, self.milliseconds)
+        return player_html(*self._in_reach(), self.label, self.titles, self.milliseconds)
 
 
 def _step_button(sign: str, tooltip: str, slider: ipywidgets.IntSlider, step: int) -> ipywidgets.Button:

@@ -13,10 +13,9 @@ from helpers.checkpoints import (
     read_history,
     save_checkpoint,
     save_unet,
-    write_history,
 )
 from helpers.diffusion import linear_schedule
-from helpers.files import ASSETS
+from helpers.files import ASSETS, write_rows
 
 HISTORY = [{"step": 50, "loss": 0.5, "seconds": 1.5}, {"step": 100, "loss": 0.25, "seconds": 3.0}]
 
@@ -144,7 +143,7 @@ def test_checkpoint_round_trip_and_damage(tmp_path):
 
 
 def test_empty_history(tmp_path):
-    write_history(tmp_path / "history.csv", [])
+    write_rows(tmp_path / "history.csv", [])
     assert read_history(tmp_path / "history.csv") == {}
 
 

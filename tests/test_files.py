@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from helpers.files import sha256_of_file, write_aside
+from helpers.files import read_rows, sha256_of_file, write_aside, write_rows
 
 
 def test_replaces_the_file_only_when_the_block_succeeds(tmp_path):
@@ -22,3 +22,9 @@ def test_replaces_the_file_only_when_the_block_succeeds(tmp_path):
 def test_sha256_of_file(tmp_path):
     (tmp_path / "x").write_bytes(b"digits")
     assert sha256_of_file(tmp_path / "x") == hashlib.sha256(b"digits").hexdigest()
+
+
+def test_rows_come_back_as_text(tmp_path):
+    rows = [{"step": 1, "why": "a, comma"}, {"step": 2, "why": 'and "quotes"'}]
+    write_rows(tmp_path / "rows.csv", rows)
+    assert read_rows(tmp_path / "rows.csv") == [{"step": "1", "why": "a, comma"}, {"step": "2", "why": 'and "quotes"'}]

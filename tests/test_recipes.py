@@ -5,8 +5,9 @@ import json
 import pytest
 
 import helpers.recipes as recipes
+from helpers.files import read_rows
 from helpers.objective import TrainingConfig
-from helpers.recipes import RECIPES, Recipe, main, read_rows
+from helpers.recipes import RECIPES, Recipe, main
 from helpers.tuning import Quality
 from helpers.unet import UNetConfig, build_unet
 

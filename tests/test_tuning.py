@@ -1,13 +1,12 @@
 """The table that settings are chosen by: right on real images, and of the held-out ones alone."""
 
-import csv
-
 import numpy as np
 import pytest
 
 import helpers.tuning as tuning
 from helpers.data import held_out_split, to_model_range, training_split
 from helpers.diffusion import cosine_schedule
+from helpers.files import read_rows
 from helpers.metrics import draw_with_counts
 from helpers.sampling import Samples
 from helpers.tuning import Setting, Yardstick, front_settings, main, network_passes, pareto_front, scale_settings
@@ -72,8 +71,7 @@ def test_command_line_writes_a_row_a_setting(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tuning, "SCALES", (1.0, 2.0))
     monkeypatch.setattr(tuning, "INTERVALS", (None, (0, 60)))
     assert main(["--images", "200", "--out", str(tmp_path / "tuning.csv")]) == 0
-    with open(tmp_path / "tuning.csv") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(tmp_path / "tuning.csv")
     assert [(row["guidance_scale"], row["passes"]) for row in rows] == [("1.0", "2"), ("2.0", "4"), ("2.0", "3")]
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert main(["--images", "100"]) == 2
