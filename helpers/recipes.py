@@ -26,6 +26,9 @@ from helpers.unet import UNetConfig
 SCALES = (1.0, 1.5)  # without guidance, and with enough of it to read nearly every digit right
 BASE = {"patch_size": 1, "widths": (16, 48, 96)}
 PATCHES = {"patch_size": 2, "widths": (48, 96)}
+NARROW = BASE | {"widths": (16, 32, 96)}
+MIDDLE = {"times": "middle"}
+SMALL_BATCH = {"batch_size": 64, "learning_rate": 2e-3}
 
 
 class Recipe(NamedTuple):
@@ -41,12 +44,12 @@ RECIPES = {
     "patches": Recipe("2x2 pixels as channels, no layer at 28x28", PATCHES, {}),
     "wide": Recipe("patches, a third more maps, fewer updates", PATCHES | {"widths": (64, 128)}, {}),
     "deep-middle": Recipe("patches, more at 7x7", PATCHES | {"widths": (48, 128), "middle_blocks": 3}, {}),
-    "narrow": Recipe("a third fewer maps at 14x14, more updates", BASE | {"widths": (16, 32, 96)}, {}),
+    "narrow": Recipe("a third fewer maps at 14x14, more updates", NARROW, {}),
     "min-snr": Recipe("errors where there is hardly any noise count less", BASE, {"loss_weighting": "min-snr"}),
-    "middle-times": Recipe("more often where digits take shape", BASE, {"times": "middle"}),
-    "small-batch": Recipe("twice the updates of half the batch", BASE, {"batch_size": 64, "learning_rate": 2e-3}),
+    "middle-times": Recipe("more often where digits take shape", BASE, MIDDLE),
+    "small-batch": Recipe("twice the updates of half the batch", BASE, SMALL_BATCH),
     "noise": Recipe("predicts the noise instead of the velocity", BASE | {"predicts": "noise"}, {}),
-    "map-only": Recipe("the digit enters as a map alone", BASE | {"class_in_embedding": False}, {}),
+    "together": Recipe("what helped: narrow, small batches, the middle of the chain", NARROW, SMALL_BATCH | MIDDLE),
 }
 
 
