@@ -14,14 +14,14 @@ import keras
 import numpy as np
 
 from helpers.diffusion import SCHEDULES, Schedule
-from helpers.files import ASSETS, read_rows, sha256_of_file, write_aside, write_rows
+from helpers.files import ASSETS, read_record, read_rows, reason, sha256_of_file, write_aside, write_record, write_rows
 from helpers.unet import UNetConfig, build_unet
 
 SHIPPED = ASSETS / "unet-velocity"  # the better of the two on held-out images: see the README's table
 
 
 def save_unet(folder: str | Path, unet: keras.Model, schedule: Schedule, recipe: dict, history: list[dict]) -> None:
-    """Write a trained network as a folder, each file aside and renamed. `recipe` is kept for the record.
+    """Write a trained network as a folder, its files aside and then renamed. `recipe` is kept for the record.
 
     Raises `ValueError` for a schedule that its name and number of steps don't describe.
     """
@@ -32,17 +32,21 @@ def save_unet(folder: str | Path, unet: keras.Model, schedule: Schedule, recipe:
             f"schedule must be one of {sorted(SCHEDULES)} with its default betas: config.json holds its name."
         )
     folder = Path(folder)
-    with write_aside(folder / "unet.weights.h5") as temporary:
-        unet.save_weights(temporary)
-    write_rows(folder / "history.csv", history)
-    config = {
-        "unet": dataclasses.asdict(unet.unet_config),
-        "schedule": {"name": schedule.name, "steps": schedule.steps},
-        "training": recipe,
-        "weights_sha256": sha256_of_file(folder / "unet.weights.h5"),
-    }
-    with write_aside(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n")
+    # All three are written before the first is renamed: a full disk leaves the old network, not parts of both.
+    with (
+        write_aside(folder / "config.json") as config_file,
+        write_aside(folder / "history.csv") as history_file,
+        write_aside(folder / "unet.weights.h5") as weights_file,
+    ):
+        unet.save_weights(weights_file)
+        write_rows(history_file, history)
+        config = {
+            "unet": dataclasses.asdict(unet.unet_config),
+            "schedule": {"name": schedule.name, "steps": schedule.steps},
+            "training": recipe,
+            "weights_sha256": sha256_of_file(weights_file),
+        }
+        write_record(config_file, config)
 
 
 def load_unet(folder: str | Path = SHIPPED) -> tuple[keras.Model, Schedule]:
@@ -56,12 +60,12 @@ def load_unet(folder: str | Path = SHIPPED) -> tuple[keras.Model, Schedule]:
         if not file.is_file():
             raise ValueError(f"{folder} is not a trained network: {file.name} is missing.")
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = read_record(folder / "config.json")
         schedule = SCHEDULES[config["schedule"]["name"]](config["schedule"]["steps"])
         unet_config = UNetConfig(**config["unet"])
         recorded = config["weights_sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / 'config.json'} is damaged: {error!r}.") from error
+        raise ValueError(f"{folder / 'config.json'} is damaged: {reason(error)}.") from error
     if sha256_of_file(weights) != recorded:
         raise ValueError(f"{weights} is damaged or belongs to another config.json: its SHA-256 isn't the recorded one.")
     unet = build_unet(unet_config)
@@ -75,9 +79,12 @@ def load_unet(folder: str | Path = SHIPPED) -> tuple[keras.Model, Schedule]:
 
 
 def read_history(path: str | Path) -> dict[str, np.ndarray]:
-    """The columns of a `history.csv` by name, each `(rows,)` float64."""
-    rows = read_rows(path)
-    return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else [])}
+    """The columns of a `history.csv` by name, each `(rows,)` float64. Raises `ValueError` if the file is damaged."""
+    try:
+        rows = read_rows(path)
+        return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else [])}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {reason(error)}.") from error
 
 
 def save_checkpoint(path: Path, arrays: dict[str, list[np.ndarray]], state: dict) -> None:

@@ -8,7 +8,6 @@ choices and "judge", of another architecture, gives the verdict. Used from noteb
 """
 
 import functools
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from keras import layers
 from helpers.checkpoints import SHIPPED, load_unet
 from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import held_out_split, load_mnist, make_dataset, to_model_range, training_split
-from helpers.files import ASSETS, sha256_of_file, write_aside
+from helpers.files import ASSETS, read_record, reason, sha256_of_file, write_aside, write_record
 from helpers.sampling import sample
 
 ROLES = ("features", "judge")
@@ -63,14 +62,13 @@ def load_classifier(role: str, folder: str | Path = FOLDER) -> keras.Model:
     classifier = build_classifier(role)
     record, weights = Path(folder) / f"{role}.json", Path(folder) / f"{role}.weights.h5"
     try:
-        recorded = json.loads(record.read_text())["weights_sha256"]
+        recorded = read_record(record)["weights_sha256"]
         if sha256_of_file(weights) != recorded:
             raise ValueError("its SHA-256 isn't the recorded one")
         classifier.load_weights(weights)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).split("\n")[0]  # Keras adds whole arrays
         remedy = "remake it with `python -m helpers.classifier --train`"
-        raise ValueError(f"{weights} is missing or damaged ({reason}); {remedy}.") from error
+        raise ValueError(f"{weights} is missing or damaged ({reason(error)}); {remedy}.") from error
     return classifier
 
 
@@ -91,13 +89,24 @@ def _in_batches(classifier: keras.Model, output: str, images: np.ndarray, batch_
 
 
 def check_images(images: np.ndarray, name: str = "images") -> np.ndarray:
-    """The images as float32, or a `ValueError` about `name` unless they are `(n, 28, 28, 1)` in [-1, 1], n above 0."""
-    images = np.asarray(images, np.float32)
-    if images.ndim != 4 or images.shape[1:] != (28, 28, 1) or len(images) == 0:
-        raise ValueError(f"{name} must be (n, 28, 28, 1), n at least 1, not {images.shape}.")
+    """The images as float32; `ValueError` about `name` unless they are `(n, 28, 28, 1)` float in [-1, 1], n above 0."""
+    images = np.asarray(images)
+    shape_fits = images.ndim == 4 and images.shape[1:] == (28, 28, 1) and len(images) > 0
+    if not shape_fits or not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"{name} must be (n, 28, 28, 1) float, n at least 1, not {images.shape} {images.dtype}.")
     if not np.all(np.abs(images) <= 1.001):  # NaN fails this too
         raise ValueError(f"{name} must be numbers in [-1, 1], not {images.min():g}..{images.max():g}.")
-    return images
+    return images.astype(np.float32, copy=False)
+
+
+def check_labels(labels: np.ndarray, name: str = "labels", count: int | None = None) -> np.ndarray:
+    """The labels as an array; `ValueError` about `name` unless they are `(n,)` whole numbers, n above 0, or `count`."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{name} must be (n,) whole numbers, n at least 1, not {labels.shape} {labels.dtype}.")
+    if count is not None and len(labels) != count:
+        raise ValueError(f"{name} must be {count} like the images, not {len(labels)}.")
+    return labels
 
 
 def read_images(classifier: keras.Model, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
@@ -115,9 +124,8 @@ def extract_features(classifier: keras.Model, images: np.ndarray, batch_size: in
 
 def digit_accuracy(classifier: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
     """The share of images `(n, 28, 28, 1)` in [-1, 1] in which the classifier reads the label, in [0, 1]."""
-    labels = np.asarray(labels)
-    if labels.shape != (len(images),):
-        raise ValueError(f"labels must be ({len(images)},) like the images, not {labels.shape}.")
+    images = check_images(images)
+    labels = check_labels(labels, count=len(images))
     return float(np.mean(read_images(classifier, images) == labels))
 
 
@@ -127,8 +135,10 @@ def pixel_spread(images: np.ndarray, labels: np.ndarray) -> float:
     Each of the ten digits must occur at least twice in `labels` `(n,)`; the estimate doesn't depend on how often.
     A crude measure of diversity that needs no network.
     """
-    if np.bincount(labels, minlength=10).min() < 2:
-        raise ValueError("labels must hold each digit at least twice.")
+    images = check_images(images)
+    labels = check_labels(labels, count=len(images))
+    if labels.min() < 0 or np.bincount(labels, minlength=10).min() < 2:
+        raise ValueError("labels must hold each digit at least twice, and nothing below 0.")
     return float(np.sqrt(np.mean([images[labels == digit].var(axis=0, ddof=1).mean() for digit in range(10)])))
 
 
@@ -167,19 +177,21 @@ def save_classifier(classifier: keras.Model, folder: Path = FOLDER) -> dict:
     """Write weights and a record of its accuracy on held-out and test images; returns the record."""
     mnist = load_mnist()
     held_out_images, held_out_labels = held_out_split(mnist)
-    weights = folder / f"{classifier.name}.weights.h5"
     bare = build_classifier(classifier.name)  # a trained one would save its optimizer's moments too, twice its size
     bare.set_weights(classifier.get_weights())
-    with write_aside(weights) as temporary:
-        bare.save_weights(temporary)
     record = {
         "parameters": classifier.count_params(),
         "held_out_accuracy": digit_accuracy(classifier, to_model_range(held_out_images), held_out_labels),
         "test_accuracy": digit_accuracy(classifier, to_model_range(mnist.test_images), mnist.test_labels),
-        "weights_sha256": sha256_of_file(weights),
     }
-    with write_aside(folder / f"{classifier.name}.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    # Both are written before the first is renamed: a full disk leaves the old classifier, not parts of both.
+    with (
+        write_aside(folder / f"{classifier.name}.json") as record_file,
+        write_aside(folder / f"{classifier.name}.weights.h5") as weights_file,
+    ):
+        bare.save_weights(weights_file)
+        record["weights_sha256"] = sha256_of_file(weights_file)
+        write_record(record_file, record)
     return record
 
 

@@ -22,9 +22,12 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+from helpers.classifier import check_labels
 from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import held_out_split, load_mnist, to_model_range, to_pixels, training_split
-from helpers.digit_clip import DIGIT_CLIP, NUMERALS, WORDS, DigitClipConfig, train_digit_clip
+from helpers.digit_clip import DIGESTS, DIGIT_CLIP, NUMERALS, WORDS, DigitClipConfig, train_digit_clip
+from helpers.files import read_record, reason, sha256_of_file
+from helpers.metrics import check_finite
 
 OFFICIAL_PROMPT = 'a photo of the number: "{}".'  # OpenAI's for MNIST
 # Digit-clip's training has none of these sentences, and few of their words.
@@ -86,8 +89,10 @@ class Clip(NamedTuple):
 
 def _in_range(images: np.ndarray) -> np.ndarray:
     images = np.asarray(images)
-    if images.ndim != 4 or len(images) == 0:
-        raise ValueError(f"images must be (n, height, width, 1), n at least 1, not {images.shape}.")
+    if images.ndim != 4 or len(images) == 0 or not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(
+            f"images must be (n, height, width, 1) float, n at least 1, not {images.shape} {images.dtype}."
+        )
     if not np.all(np.abs(images) <= 1.001):
         raise ValueError("images must be numbers in [-1, 1].")
     return images
@@ -124,6 +129,7 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
         remedy = "load_clip(..., download=True) fetches it, about 600 MB for ViT-B/32"
         raise ClipUnavailable(f"{name} is no folder, and not in the hub's cache on this machine; {remedy}.")
     try:
+        _check_digests(Path(source))
         with _quiet():
             parts = (CLIPModel, CLIPTokenizer, CLIPImageProcessorPil)
             model, tokenizer, processor = (part.from_pretrained(source) for part in parts)
@@ -132,8 +138,16 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
     except Exception as error:  # OSError, ValueError, SafetensorError, ... : whatever a damaged file leads to
         remedy = "restore it; digit-clip is remade with `python -m helpers.clip --train`"
         remedy = "try again later" if download and not Path(name).is_dir() else remedy
-        raise ClipUnavailable(f"{name} holds no readable CLIP ({_first_line(error)}); {remedy}.") from error
+        raise ClipUnavailable(f"{name} holds no readable CLIP ({reason(error)}); {remedy}.") from error
     return Clip(Path(name).name if Path(name).is_dir() else name, model.eval(), tokenizer, processor)
+
+
+def _check_digests(folder: Path) -> None:
+    """Compare the files with what their folder says of them; only digit-clip's does."""
+    if (folder / DIGESTS).is_file():
+        for name, digest in read_record(folder / DIGESTS).items():
+            if sha256_of_file(folder / name) != digest:
+                raise ValueError(f"the SHA-256 of {name} isn't the recorded one")
 
 
 def _cached_folder(name: str) -> str | None:
@@ -145,12 +159,21 @@ def _cached_folder(name: str) -> str | None:
     return str(Path(config).parent) if isinstance(config, str) else None
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+def _check_embeds(image_embeds: np.ndarray, text_embeds: np.ndarray) -> list[np.ndarray]:
+    pair = {"image_embeds": image_embeds, "text_embeds": text_embeds}
+    image_embeds, text_embeds = (check_finite(name, embeds, 2, dtype=None) for name, embeds in pair.items())
+    columns = image_embeds.shape[1]
+    if text_embeds.shape[1] != columns:
+        raise ValueError(f"text_embeds must have {columns} columns like image_embeds, not {text_embeds.shape[1]}.")
+    return [image_embeds, text_embeds]
 
 
 def cosine_similarity(image_embeds: np.ndarray, text_embeds: np.ndarray) -> np.ndarray:
-    """Every image `(n, d)` with every text `(m, d)`: `(n, m)` in [-1, 1]. Their length is 1, so it is a product."""
+    """Every image `(n, d)` with every text `(m, d)`: `(n, m)` in [-1, 1]. Their length is 1, so it is a product.
+
+    Raises `ValueError` for a differing d and for values that aren't finite, as do those that build on it.
+    """
+    image_embeds, text_embeds = _check_embeds(image_embeds, text_embeds)
     return image_embeds @ text_embeds.T  # (n, d) @ (d, m) -> (n, m)
 
 
@@ -159,6 +182,7 @@ def clip_score(image_embeds: np.ndarray, text_embeds: np.ndarray, weight: float 
 
     2.5 is the paper's weight; torchmetrics uses 100. Raises `ValueError` for shapes that differ.
     """
+    image_embeds, text_embeds = _check_embeds(image_embeds, text_embeds)
     if image_embeds.shape != text_embeds.shape:
         raise ValueError(
             f"image_embeds and text_embeds must pair up, not {image_embeds.shape} and {text_embeds.shape}."
@@ -186,12 +210,10 @@ def prompt_matrix(
     `centre` subtracts each prompt's mean over the classes: a prompt lies nearer to *any* image than another does.
     Raises `ValueError` if a class below the largest label has no image.
     """
-    labels = np.asarray(labels)
-    if labels.shape != (len(image_embeds),):
-        raise ValueError(f"labels must be ({len(image_embeds)},) like the images, not {labels.shape}.")
-    if np.bincount(labels).min() == 0:
-        raise ValueError("labels must hold every class up to the largest.")
     cosines = cosine_similarity(image_embeds, text_embeds)  # (n, m)
+    labels = check_labels(labels, count=len(cosines))
+    if labels.min() < 0 or np.bincount(labels).min() == 0:
+        raise ValueError("labels must hold every class from 0 up to the largest.")
     matrix = np.stack([cosines[labels == label].mean(axis=0) for label in range(labels.max() + 1)])  # (classes, m)
     return matrix - matrix.mean(axis=0) if centre else matrix
 

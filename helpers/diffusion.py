@@ -110,7 +110,7 @@ SCHEDULES = {"cosine": cosine_schedule, "linear": linear_schedule, "naive-linear
 
 
 def _check_steps(steps: int) -> None:
-    if not isinstance(steps, int | np.integer) or not 1 <= steps <= 10_000:
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or not 1 <= steps <= 10_000:
         raise ValueError(f"steps must be a whole number in 1..10000, not {steps}.")
 
 

@@ -22,10 +22,11 @@ from tqdm import tqdm
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from helpers.command_line import interrupts_noted
-from helpers.files import ASSETS, write_aside
+from helpers.files import ASIDE, ASSETS, sha256_of_file, write_aside, write_record
 from helpers.strokes import slant, stroke_width
 
 DIGIT_CLIP = ASSETS / "digit-clip"
+DIGESTS = "sha256.json"  # in a trained folder: the SHA-256 of each of the files that transformers reads
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 NUMERALS = tuple(string.digits)
 
@@ -225,15 +226,17 @@ class DigitClipTrainer:
 
 
 def save_digit_clip(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer) -> None:
-    """The standard files that `from_pretrained` reads, each complete or not there."""
+    """The standard files that `from_pretrained` reads, and their SHA-256, all complete before the first is renamed."""
     half = {"do_center_crop": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}  # pixels -> [-1, 1]
     processor = CLIPImageProcessorPil(size={"height": 28, "width": 28}, **half)
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=folder.parent) as temporary:
         for part in (model, tokenizer, processor):
             part.save_pretrained(temporary)
-        for file in Path(temporary).iterdir():
-            os.replace(file, folder / file.name)
+        files = sorted(Path(temporary).iterdir())
+        write_record(Path(temporary) / DIGESTS, {file.name: sha256_of_file(file) for file in files})
+        for name in [file.name for file in files] + [DIGESTS]:
+            os.replace(Path(temporary) / name, folder / name)
 
 
 def train_digit_clip(

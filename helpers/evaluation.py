@@ -28,7 +28,7 @@ from helpers.clip import digit_prompts, load_clip, zero_shot
 from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import load_mnist, to_model_range, training_split
 from helpers.digit_clip import DIGIT_CLIP
-from helpers.files import ASSETS, sha256_of_file, write_aside
+from helpers.files import ASSETS, read_record, reason, sha256_of_file, write_aside, write_record
 from helpers.metrics import (
     classification_accuracy_score,
     coverage,
@@ -172,7 +172,7 @@ def evaluate(weights: str | Path, images: int, seed: int, work: str | Path, prog
     run = describe_run(weights, images, seed)
     work = work_folder(run, work)
     figures_file = work / "figures.json"
-    figures: dict[str, Any] = json.loads(figures_file.read_text()) if figures_file.exists() else {"seconds": {}}
+    figures: dict[str, Any] = _kept(read_record, figures_file) if figures_file.exists() else {"seconds": {}}
     labels = load_mnist().test_labels[:images].astype(np.int32)
     started = time.monotonic()
     drawn = _draw(weights, labels, seed, work, progress)
@@ -183,7 +183,7 @@ def evaluate(weights: str | Path, images: int, seed: int, work: str | Path, prog
             started = time.monotonic()
             figures[name] = measure(evaluation)
             figures["seconds"][name] = round(time.monotonic() - started)
-            _write_json(figures_file, figures)
+            write_record(figures_file, figures)
             if progress:
                 print(f"{name}: {figures['seconds'][name]} s", flush=True)
     return {**run, **figures}
@@ -197,13 +197,16 @@ def _draw(weights: Path, labels: np.ndarray, seed: int, work: Path, progress: bo
         if not file.exists():
             with write_aside(file) as temporary:
                 np.save(temporary, sample(unet, schedule, labels[numbers], seed=seed, numbers=numbers).images)
-        chunks.append(np.load(file, allow_pickle=False))
+        chunks.append(_kept(np.load, file))
     return np.concatenate(chunks)  # (n, 28, 28, 1)
 
 
-def _write_json(path: Path, content: dict) -> None:
-    with write_aside(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+def _kept(read: Callable[[Path], Any], file: Path) -> Any:  # noqa: ANN401
+    """What an interrupted report left in `file`. Raises `ValueError` if it is damaged."""
+    try:
+        return read(file)
+    except Exception as error:  # a damaged array can raise almost anything
+        raise ValueError(f"{file} is damaged ({reason(error)}); delete it to go on without it.") from error
 
 
 def report_file(weights: Path) -> Path:
@@ -216,11 +219,11 @@ def load_report(weights: str | Path = SHIPPED) -> dict:
     weights = Path(weights)
     file, remedy = report_file(weights), f"make it with `python -m helpers.evaluation --weights {weights.name}`"
     try:
-        report = json.loads(file.read_text())
+        report = read_record(file)
         recorded = report["weights_sha256"]
         missing = [name for name in MEASURES if name not in report]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is missing or damaged ({type(error).__name__}); {remedy}.") from error
+        raise ValueError(f"{file} is missing or damaged ({reason(error)}); {remedy}.") from error
     if missing or recorded != sha256_of_file(weights / "unet.weights.h5"):
         raise ValueError(f"{file} is incomplete or was made from other weights than those in {weights}; {remedy}.")
     return report
@@ -296,7 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
                 temporary.write_text(text)
             return 0
         report = evaluate(args.weights, args.images, args.seed, args.work)
-        _write_json(args.out or report_file(args.weights), report)
+        write_record(args.out or report_file(args.weights), report)
         shutil.rmtree(work_folder(describe_run(args.weights, args.images, args.seed), args.work))
         for measure, figure in report_rows(report):
             print(f"{measure:58} {figure}")

@@ -2,13 +2,17 @@
 
 import csv
 import hashlib
+import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
+ASIDE = ".writing-"  # what the name of a temporary folder begins with
+SEAL = "sha256_of_the_rest"  # the last name in a record
 
 
 @contextmanager
@@ -21,10 +25,16 @@ def write_aside(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A folder of its own, on the same file system: rename is atomic only within one.
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=path.parent) as folder:
         temporary = Path(folder) / path.name
         yield temporary
         os.replace(temporary, path)
+
+
+def remove_strays(folder: str | Path) -> None:
+    """Remove what a killed `write_aside` left in a folder that nobody else writes to."""
+    for stray in Path(folder).glob(f"{ASIDE}*"):
+        shutil.rmtree(stray)
 
 
 def write_rows(path: str | Path, rows: list[dict]) -> None:
@@ -39,6 +49,41 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
     """The rows that `write_rows` wrote; every value comes back as text."""
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
+
+
+def write_record(path: str | Path, record: dict) -> None:
+    """A JSON file that ends with the SHA-256 of all before it, so that `read_record` notices whatever changes it."""
+    with write_aside(path) as temporary:
+        temporary.write_text(json.dumps(record | {SEAL: _sha256_of_record(record)}, indent=1) + "\n")
+
+
+def read_record(path: str | Path) -> dict:
+    """What `write_record` wrote; a file without its SHA-256, from elsewhere, is taken as it is.
+
+    Raises `ValueError` if it can't be read or was altered, `OSError` if it isn't there.
+    """
+    try:
+        record = json.loads(Path(path).read_text())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is no JSON file ({error})") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"it holds a {type(record).__name__}, not names with values")
+    found = _sha256_of_record(record)
+    if record.pop(SEAL, found) != found:
+        raise ValueError("it was altered: its SHA-256 isn't the recorded one")
+    return record
+
+
+def _sha256_of_record(record: dict) -> str:
+    values = {name: value for name, value in record.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def reason(error: Exception) -> str:
+    """What a damaged file led to, in one line that can end a sentence."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    return str(error).strip().split("\n")[0].removesuffix(".") or type(error).__name__
 
 
 def sha256_of_file(path: str | Path) -> str:

@@ -15,7 +15,7 @@ from scipy.stats import binomtest, bootstrap, mannwhitneyu
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import NearestNeighbors
 
-from helpers.classifier import check_images, digit_accuracy
+from helpers.classifier import check_images, check_labels, digit_accuracy
 
 
 class FrechetRatio(NamedTuple):
@@ -42,8 +42,12 @@ def _check_whole(name: str, value: int, lowest: int, highest: int | None = None)
         raise ValueError(f"{name} must be a whole number {allowed}, not {value!r}.")
 
 
-def _finite(name: str, values: np.ndarray, dimensions: int, dtype: type = np.float64) -> np.ndarray:
-    values = np.asarray(values, dtype)
+def check_finite(name: str, values: np.ndarray, dimensions: int, dtype: type | None = np.float64) -> np.ndarray:
+    """The values as `dtype`, or with None as they are; a `ValueError` unless they are finite, `(n,)` or `(n, d)`."""
+    values = np.asarray(values)
+    if not np.issubdtype(values.dtype, np.integer) and not np.issubdtype(values.dtype, np.floating):
+        raise ValueError(f"{name} must be real numbers, not {values.dtype}.")
+    values = values if dtype is None else values.astype(dtype, copy=False)
     if values.ndim != dimensions or values.size == 0:
         raise ValueError(f"{name} must be {('(n,)', '(n, d)')[dimensions - 1]} and not empty, not {values.shape}.")
     if not np.isfinite(values).all():
@@ -53,7 +57,7 @@ def _finite(name: str, values: np.ndarray, dimensions: int, dtype: type = np.flo
 
 
 def _finite_pair(name: str, points: np.ndarray, reference: np.ndarray, dtype: type = np.float64) -> list[np.ndarray]:
-    points, reference = _finite(name, points, 2, dtype), _finite("reference", reference, 2, dtype)
+    points, reference = check_finite(name, points, 2, dtype), check_finite("reference", reference, 2, dtype)
     if points.shape[1] != reference.shape[1]:
         raise ValueError(f"{name} must have {reference.shape[1]} columns like reference, not {points.shape[1]}.")
     return [points, reference]
@@ -96,7 +100,7 @@ def frechet_ratio(features: np.ndarray, reference: np.ndarray, floor_draws: Sequ
     features, reference = _frechet_pair("features", features, reference)
     if len(floor_draws) < 2:
         raise ValueError(f"floor_draws must hold at least 2 arrays of features, not {len(floor_draws)}.")
-    draws = [_finite(f"floor_draws[{i}]", draw, 2) for i, draw in enumerate(floor_draws)]
+    draws = [check_finite(f"floor_draws[{i}]", draw, 2) for i, draw in enumerate(floor_draws)]
     for i, draw in enumerate(draws):
         if draw.shape != features.shape:
             raise ValueError(f"floor_draws[{i}] must be {features.shape} like features, not {draw.shape}.")
@@ -122,20 +126,13 @@ def coverage(features: np.ndarray, reference: np.ndarray, k: int = 5) -> float:
     return float(np.mean(nearest <= radii))
 
 
-def _class_labels(name: str, labels: np.ndarray) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{name} must be (n,) whole numbers, n at least 1, not {labels.shape} {labels.dtype}.")
-    return labels
-
-
 def draw_with_counts(labels: np.ndarray, wanted: np.ndarray, seed: int) -> np.ndarray:
     """Random positions `(n,)` int64 in `labels` `(pool,)`, none twice, with `labels[positions] == wanted` `(n,)`.
 
     A floor drawn so has as many of each digit as the generated images, and can't differ by its mix of digits.
     Raises `ValueError` if the pool holds fewer of a class than wanted.
     """
-    labels, wanted = _class_labels("labels", labels), _class_labels("wanted", wanted)
+    labels, wanted = check_labels(labels), check_labels(wanted, "wanted")
     _check_whole("seed", seed, 0)
     counts = dict(zip(*np.unique(wanted, return_counts=True), strict=True))
     for digit, count in counts.items():
@@ -190,7 +187,10 @@ def memorisation(distances: np.ndarray, test_distances: np.ndarray, seed: int = 
     than real ones lie closer too, so look at the pairs before calling them copies.
     Raises `ValueError` for fewer than two distances, negative or not finite ones, or fewer than two draws.
     """
-    distances, test_distances = _finite("distances", distances, 1), _finite("test_distances", test_distances, 1)
+    distances, test_distances = (
+        check_finite("distances", distances, 1),
+        check_finite("test_distances", test_distances, 1),
+    )
     for name, values in (("distances", distances), ("test_distances", test_distances)):
         if len(values) < 2 or values.min() < 0:
             raise ValueError(f"{name} must be at least 2, none negative, not {len(values)} from {values.min():g} up.")
@@ -206,7 +206,7 @@ def memorisation(distances: np.ndarray, test_distances: np.ndarray, seed: int = 
 
 
 def _check_digits(name: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = check_images(images, f"{name}images"), _class_labels(f"{name}labels", labels)
+    images, labels = check_images(images, f"{name}images"), check_labels(labels, f"{name}labels")
     if len(images) != len(labels):
         raise ValueError(f"{name}images must be {len(labels)} like {name}labels, not {len(images)}.")
     if not np.array_equal(found := np.unique(labels), np.arange(10)):

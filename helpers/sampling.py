@@ -28,6 +28,7 @@ from helpers.pictures import encode_png, image_grid
 from helpers.unet import predict_noise
 
 BATCH_SIZE = 25  # images a batch: small enough that a 10x10 grid keeps every core busy
+MOST_DIGITS = 10_000  # of one request: their picture has 125 million pixels
 THREADS = 2 * (os.cpu_count() or 1)  # batches at a time: one batch alone leaves cores waiting after each operation
 
 
@@ -156,7 +157,14 @@ def _compiled_loop(unet: keras.Model, schedule: Schedule, clip_x_0: bool, record
             tf.TensorSpec([None], tf.float32),  # guidance scale of each step
         ]
     )
-    def loop(labels, numbers, seed, times, table, scales):
+    def loop(
+        labels: tf.Tensor,
+        numbers: tf.Tensor,
+        seed: tf.Tensor,
+        times: tf.Tensor,
+        table: tf.Tensor,
+        scales: tf.Tensor,
+    ) -> tuple[tf.Tensor, tuple]:
         x_t = keyed_noise(seed, numbers, shape)  # Algorithm 2, line 1
         x_0_before = tf.zeros_like(x_t)
         x_ts = tf.TensorArray(tf.float32, tf.shape(times)[0], element_shape=(None, *shape))
@@ -238,7 +246,16 @@ def sample(
 
 
 def _check_request(
-    unet, schedule, labels, method, steps, eta, guidance_scale, guidance_interval, seed, keep
+    unet: keras.Model,
+    schedule: Schedule,
+    labels: Sequence[int] | np.ndarray,
+    method: str,
+    steps: int,
+    eta: float,
+    guidance_scale: float,
+    guidance_interval: tuple[int, int] | None,
+    seed: int,
+    keep: Sequence[int] | None,
 ) -> np.ndarray:
     """The labels as `(n,)` int32, or a `ValueError` that names what is wrong with the request."""
     largest = unet.unet_config.num_classes - 1
@@ -278,9 +295,11 @@ def _check_numbers(numbers: Sequence[int] | np.ndarray | None, count: int) -> np
 
 
 def read_digits(text: str) -> np.ndarray:
-    """ "314" -> [3, 1, 4] `(n,)` int32. Raises `ValueError` for an empty string or anything but 0 to 9."""
+    """ "314" -> [3, 1, 4] `(n,)` int32. Raises `ValueError` for no digit, over 10,000, or anything but 0 to 9."""
     if not text:
         raise ValueError("digits must be at least one of 0 to 9, not an empty string.")
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"digits must be at most {MOST_DIGITS:,}, not {len(text):,}: ask for them in parts.")
     for position, character in enumerate(text, 1):
         if character not in "0123456789":  # str.isdigit would let full-width and superscript digits through
             raise ValueError(f"digits must be 0 to 9 only, but character {position} is {character!r}.")

@@ -7,6 +7,7 @@ import numpy as np
 from skimage.measure import euler_number, moments_central, perimeter
 from skimage.morphology import skeletonize
 
+from helpers.classifier import check_images
 from helpers.data import to_pixels
 
 INK = 128  # a pixel of at least half brightness belongs to a stroke
@@ -53,9 +54,9 @@ def slant(picture: np.ndarray) -> float:
 def complexity(images: np.ndarray) -> dict[str, np.ndarray]:
     """Every measure of `MEASURES` of images `(n, 28, 28, 1)` float in [-1, 1]: `(n,)` float64 each.
 
-    Raises `ValueError` for another shape, or for NaN.
+    Raises `ValueError` for another shape, values outside [-1, 1], or NaN.
     """
-    pictures = to_pixels(images)  # (n, 28, 28)
+    pictures = to_pixels(check_images(images))  # (n, 28, 28)
     functions = (skeleton_length, compactness, euler, ink_mass)
     return {
         name: np.array([function(picture) for picture in pictures])

@@ -24,6 +24,7 @@ from helpers.checkpoints import load_checkpoint, load_unet, save_checkpoint, sav
 from helpers.command_line import CommandLine, interrupts_noted, one_line_errors
 from helpers.data import held_out_split, load_mnist, make_dataset, training_split
 from helpers.diffusion import SCHEDULES, Schedule
+from helpers.files import remove_strays
 from helpers.objective import TrainingConfig, held_out_mse, training_loss, update_average
 from helpers.unet import UNetConfig, build_unet
 
@@ -129,10 +130,15 @@ class Trainer:
         return {"unet": self.unet.weights, "average": self.average.weights, "optimizer": self.optimizer.variables}
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint, from which `restore` goes on, and the network as it is now, which can be used."""
+        """Write the checkpoint, from which `restore` goes on, and the network as it is now, which can be used.
+
+        Raises `FloatingPointError` if a weight isn't a finite number; the last checkpoint is kept.
+        """
         if not self.is_chief:
             return
         arrays = {name: [keras.ops.convert_to_numpy(v) for v in variables] for name, variables in self._parts().items()}
+        if not all(np.isfinite(array).all() for array in arrays["unet"]):
+            raise FloatingPointError(f"the weights after step {self.step} are not finite: {folder} stays as it was.")
         state = {name: getattr(self, name) for name in ("step", "seconds", "history", "recent")}
         state["recipe"] = self.recipe()
         save_checkpoint(folder / "checkpoint.npz", arrays, state)
@@ -142,6 +148,7 @@ class Trainer:
         """Go on where `save` stopped. Raises `ValueError` for a damaged checkpoint or another recipe."""
         path = folder / "checkpoint.npz"
         arrays, state = load_checkpoint(path)
+        remove_strays(folder)
         if state["recipe"] != self.recipe():
             theirs, mine = ({**recipe["unet"], **recipe["training"]} for recipe in (state["recipe"], self.recipe()))
             other = [

@@ -3,6 +3,7 @@
 Derived in notebook 03, where one residual block is followed shape by shape.
 """
 
+import reprlib
 from dataclasses import dataclass
 
 import keras
@@ -38,8 +39,11 @@ class UNetConfig:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= largest:
                 raise ValueError(f"{name} must be a whole number in 1..{largest}, not {value!r}.")
+        for name in ("class_in_embedding", "skip_connections"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}.")
         if not 2 <= len(self.widths) <= 4 or not all(type(w) is int and 1 <= w <= 512 for w in self.widths):
-            raise ValueError(f"widths must be 2 to 4 whole numbers in 1..512, not {self.widths}.")
+            raise ValueError(f"widths must be 2 to 4 whole numbers in 1..512, not {reprlib.repr(self.widths)}.")
         smallest = self.patch_size * 2 ** (len(self.widths) - 1)
         if self.image_size % smallest:
             raise ValueError(f"image_size must be divisible by {smallest}, not {self.image_size}.")

@@ -2,6 +2,11 @@
 
 Each runs top to bottom on a clean kernel, in its own folder. What differs between two runs of the same code
 (timing, cell ids, the kernel's version, widget state) is dropped, so that a diff shows only what changed.
+
+    python tests/execute_notebooks.py --twice [01 04 ...]
+
+runs every code cell twice in a row, in another folder than the notebook's, and says which cells that breaks. It changes
+no file. As that also is "restart and run all", the three ways in which readers run notebooks are tried at once.
 """
 
 import sys
@@ -46,8 +51,34 @@ def execute(path: Path) -> float:
     return time.monotonic() - started
 
 
+def broken_by_running_twice(path: Path) -> list[str]:
+    """A line for each code cell that fails, or complains on stderr, when all run twice in a row in another folder."""
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    notebook.cells = [nbformat.v4.new_code_cell(cell.source) for cell in code for _ in range(2)]
+    elsewhere = {"metadata": {"path": NOTEBOOKS.parent}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=elsewhere, allow_errors=True).execute()
+    found = []
+    for position, cell in enumerate(notebook.cells):
+        for output in cell.outputs:
+            problem = output.get("evalue") if output.output_type == "error" else output.get("text", "")
+            if output.output_type == "error" or output.get("name") == "stderr":
+                first_line = (problem.strip().splitlines() or ["nothing"])[0]
+                found.append(f"{code[position // 2].id}, run {position % 2 + 1}: {first_line}")
+    return found
+
+
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or [""]
+    twice = "--twice" in sys.argv
+    wanted = [argument for argument in sys.argv[1:] if argument != "--twice"] or [""]
+    failed = False
     for path in sorted(NOTEBOOKS.rglob("*.ipynb")):
-        if any(path.name.startswith(prefix) for prefix in wanted):
+        if not any(path.name.startswith(prefix) for prefix in wanted):
+            continue
+        if twice:
+            broken = broken_by_running_twice(path)
+            failed |= bool(broken)
+            print(f"{path.name}: " + ("\n  ".join(["", *broken]) or "every cell twice, no error"), flush=True)
+        else:
             print(f"{path.name}: {execute(path):.0f} s", flush=True)
+    sys.exit(failed)

@@ -79,29 +79,14 @@ def test_pixel_spread_of_known_images():
     assert pixel_spread(labels.reshape(-1, 1, 1, 1) / 10 * np.ones((1, 28, 28, 1)), labels) == 0
 
 
-@pytest.mark.parametrize(
-    "images",
-    [np.zeros((0, 28, 28, 1)), np.zeros((2, 28, 28)), np.full((1, 28, 28, 1), 3.0), np.full((1, 28, 28, 1), np.nan)],
-)
-def test_images_refused(judge, images):
-    with pytest.raises(ValueError, match="images must be"):
-        read_images(judge, images)
-
-
 def test_labels_of_another_length_refused(judge):
     with pytest.raises(ValueError, match="labels must be"):
         digit_accuracy(judge, np.zeros((2, 28, 28, 1)), [1])
 
 
-def test_unknown_role_and_damaged_files(tmp_path):
+def test_unknown_role():
     with pytest.raises(ValueError, match="role must be"):
         load_classifier("critic")
-    with pytest.raises(ValueError, match="missing or damaged"):
-        load_classifier("judge", tmp_path)
-    for name in ("judge.json", "judge.weights.h5"):
-        (tmp_path / name).write_bytes((FOLDER / name).read_bytes()[: -1 if name.endswith("h5") else None])
-    with pytest.raises(ValueError, match="SHA-256"):
-        load_classifier("judge", tmp_path)
 
 
 def test_command_line_judges(capsys):

@@ -26,7 +26,7 @@ from helpers.clip import (
     zero_shot,
 )
 from helpers.data import to_model_range
-from helpers.digit_clip import DIGIT_CLIP, build_tokenizer
+from helpers.digit_clip import DIGESTS, DIGIT_CLIP, build_tokenizer
 from helpers.files import ASSETS
 
 
@@ -149,9 +149,10 @@ def test_a_name_that_is_not_here_is_not_looked_up(monkeypatch):
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json"])
-def test_missing_or_damaged_files_are_named_unreadable(tmp_path, file):
+def test_missing_or_damaged_files_of_any_clip_are_named_unreadable(tmp_path, file):
     folder = tmp_path / "clip"
     shutil.copytree(DIGIT_CLIP, folder)
+    (folder / DIGESTS).unlink()  # which folders from the hub don't have
     (folder / file).write_bytes((folder / file).read_bytes()[:-200])
     with pytest.raises(ClipUnavailable, match="holds no readable CLIP"):
         load_clip(folder)
@@ -186,15 +187,6 @@ def test_prompt_matrix_is_the_mean_over_each_class():
         prompt_matrix(images, labels[:3], texts)
     with pytest.raises(ValueError, match="every class"):
         prompt_matrix(images, np.full(40, 2), texts)
-
-
-@pytest.mark.parametrize(
-    "images",
-    [np.zeros((0, 28, 28, 1)), np.zeros((2, 28, 28)), np.full((1, 28, 28, 1), 2.0), np.full((1, 28, 28, 1), np.nan)],
-)
-def test_images_refused(clip, images):
-    with pytest.raises(ValueError, match="images must be"):
-        clip.embed_images(images)
 
 
 def test_texts_and_templates_refused(clip):

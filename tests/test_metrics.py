@@ -235,18 +235,6 @@ HOLED = np.where(np.arange(30)[:, np.newaxis] == 3, np.nan, NORMAL)
 ENDLESS = np.where(np.arange(30)[:, np.newaxis] == 3, np.inf, NORMAL)
 
 
-@pytest.mark.parametrize("metric", [frechet_distance, coverage, nearest_neighbours])
-@pytest.mark.parametrize(
-    "bad", [HOLED, ENDLESS, NORMAL[0], NORMAL[:0], NORMAL[:, :0], NORMAL[np.newaxis], NORMAL[:, :3]]
-)
-def test_points_refused(metric, bad):
-    name = "queries" if metric is nearest_neighbours else "features"
-    with pytest.raises(ValueError, match=f"^{name} must "):
-        metric(bad, NORMAL)
-    with pytest.raises(ValueError, match=f"^({name}|reference) must "):
-        metric(NORMAL, bad)
-
-
 def test_too_few_rows_for_a_covariance_refused():
     frechet_distance(NORMAL[:5], NORMAL)
     for arguments, name in (((NORMAL[:4], NORMAL), "features"), ((NORMAL, NORMAL[:4]), "reference")):

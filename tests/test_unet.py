@@ -12,6 +12,7 @@ from helpers.unet import (
     class_map,
     from_patches,
     predict_noise,
+    residual_block,
     self_attention,
     sinusoidal_embedding,
     to_patches,
@@ -40,6 +41,13 @@ def test_every_path_starts_small(small_config):
     """Zero-initialised last convolutions: each residual block passes its input on, so gradients reach everything."""
     kernels = [layer for layer in build_unet(small_config).layers if isinstance(layer, keras.layers.Conv2D)]
     assert sum(not np.any(layer.get_weights()[0]) for layer in kernels) == 6 + 1  # six residual blocks and the output
+
+
+def test_an_untrained_block_passes_its_input_on():
+    x_in, embedding = keras.Input((7, 7, 8)), keras.Input((16,))
+    block = keras.Model([x_in, embedding], residual_block(x_in, embedding, 8))
+    x, e = np.random.default_rng(0).normal(size=(2, 7, 7, 8)).astype(np.float32), np.ones((2, 16), np.float32)
+    np.testing.assert_array_equal(block([x, e]), x)
 
 
 def test_attention_only_at_seven_by_seven(shipped_size):

@@ -1,0 +1,109 @@
+"""Kill a tiny training at random moments, resume it, and compare its losses with those of a run left alone.
+
+    python tests/kill_and_resume.py      # 10 times, some with SIGINT (Ctrl-C) and some with SIGKILL; prints "10 of 10"
+
+The run saves after every step, so that most kills meet it while it writes.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import helpers.training as training
+from helpers.checkpoints import load_unet, read_history
+from helpers.data import load_mnist
+from helpers.files import ASIDE
+from helpers.objective import TrainingConfig
+from helpers.unet import UNetConfig
+
+NETWORK = UNetConfig(widths=(8, 8), embedding_width=16, heads=2)
+RECIPE = TrainingConfig(steps=12, batch_size=16, warmup_steps=2)
+# Forks of one process that has imported TensorFlow, but not used it yet: only that process waits for the import.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["helpers.training"])
+
+
+def train_tiny(folder: Path, steps_done: multiprocessing.Value) -> None:
+    """Train into `folder`, or go on with what is there."""
+    update = training.tqdm.update
+
+    def counted(bar, n=1):
+        steps_done.value += n
+        return update(bar, n)
+
+    training.tqdm.update = counted
+    mnist = load_mnist()
+    data, resume = (mnist.train_images[:100], mnist.train_labels[:100]), (folder / "checkpoint.npz").exists()
+    try:
+        options = {"resume": resume, "history_every": 1, "save_every_seconds": 0.0, "progress": False}
+        training.train(NETWORK, RECIPE, *data, folder, **options)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def start(folder: Path) -> tuple[multiprocessing.Process, multiprocessing.Value]:
+    """A training in a process of its own, and the number of steps that it has done."""
+    steps_done = PROCESSES.Value("i", 0)
+    process = PROCESSES.Process(target=train_tiny, args=(folder, steps_done))
+    process.start()
+    return process, steps_done
+
+
+def kill_and_resume(folder: Path, kill: signal.Signals, step: int, delay: float) -> str:
+    """Kill a new training `delay` seconds after `step`, and resume it; returns what happened."""
+    process, steps_done = start(folder)
+    while steps_done.value < step and process.is_alive():
+        time.sleep(0.001)
+    time.sleep(delay)
+    os.kill(process.pid, kill)
+    process.join()
+    if process.exitcode == 0:
+        raise RuntimeError(f"the run was over before {kill.name} reached it.")
+    stopped = f"{kill.name} during step {steps_done.value}, exit code {process.exitcode}"
+    left = ", a file half written" if list(folder.glob(f"{ASIDE}*")) else ""
+    process, steps_done = start(folder)
+    process.join()
+    return f"{stopped}{left}; then {steps_done.value} steps, exit code {process.exitcode}"
+
+
+def is_as_if_never_killed(folder: Path, whole: Path) -> bool:
+    """Whether the same losses were seen, nothing half written is left, and the network can be loaded."""
+    try:
+        mine, theirs = (read_history(path / "history.csv") for path in (folder, whole))
+        load_unet(folder)
+    except (OSError, ValueError):
+        return False
+    return (
+        np.array_equal(mine["step"], theirs["step"])
+        and np.allclose(mine["loss"], theirs["loss"], rtol=1e-5)
+        and not list(folder.glob(f"{ASIDE}*"))
+    )
+
+
+def count_survivors(kills: int, seed: int, folder: Path) -> int:
+    """How many of `kills` trainings in `folder` end as one that was left alone; prints a line for each."""
+    moments, whole, survivors = random.Random(seed), folder / "whole", 0
+    start(whole)[0].join()
+    for i in range(kills):
+        kill = signal.SIGKILL if i % 2 else signal.SIGINT
+        moment = moments.randrange(RECIPE.steps - 2), moments.uniform(0, 0.1)  # a step and its saving take about 0.1 s
+        happened = kill_and_resume(folder / str(i), kill, *moment)
+        survived = is_as_if_never_killed(folder / str(i), whole)
+        survivors += survived
+        print(f"{happened}: {'the same losses' if survived else 'NOT AS IF IT HAD NEVER BEEN KILLED'}", flush=True)
+    return survivors
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        survivors = count_survivors(10, 0, Path(temporary))
+    print(f"{survivors} of 10")
+    sys.exit(survivors < 10)

@@ -1,0 +1,193 @@
+"""Break 20 lines of `helpers/`, one at a time, and see whether the tests notice: `python tests/mutants.py [3 7 ...]`.
+
+Each is a plausible slip. The tests named beside it run in a copy of the repository, first unchanged, where they must
+pass, and then with the slip, where one must fail. Without numbers all mutants are tried; takes minutes.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mutant(NamedTuple):
+    """One slip, and the test that should fail."""
+
+    slip: str
+    text: str  # as it is, once in all of `helpers`
+    slipped: str  # as it would be
+    test: str
+
+
+MUTANTS = [
+    Mutant(
+        "the noise is subtracted",
+        "t) * x_0 + at(np.sqrt(1 - schedule.alpha_bars), t) * noise",
+        "t) * x_0 - at(np.sqrt(1 - schedule.alpha_bars), t) * noise",
+        "test_diffusion.py::test_velocity_is_a_rotation",
+    ),
+    Mutant(
+        "the posterior's variance is beta",
+        "self.betas * (1.0 - self.alpha_bars_before) / (1.0 - self.alpha_bars)",
+        "self.betas + 0.0 * self.alpha_bars",
+        "test_diffusion.py::test_posterior_is_the_product_of_two_gaussians",
+    ),
+    Mutant(
+        "t may be one too large: > for >=",
+        "(t < 0) | (t >= len(values))",
+        "(t < 0) | (t > len(values))",
+        "test_diffusion.py::test_t_outside_the_schedule",
+    ),
+    Mutant(
+        "every epoch has the same order",
+        "tf.stack([same + seed, epoch, same], axis=-1)",
+        "tf.stack([same + seed, same, same], axis=-1)",
+        "test_data.py::test_every_epoch_is_its_own_permutation",
+    ),
+    Mutant(
+        "a residual block forgets its input",
+        "return x + h",
+        "return h",
+        "test_unet.py::test_an_untrained_block_passes_its_input_on",
+    ),
+    Mutant(
+        "no digit given looks like a zero",
+        "one_hot = ops.one_hot(labels, num_classes)",
+        "one_hot = ops.one_hot(ops.maximum(labels, 0), num_classes)",
+        "test_unet.py::test_class_map",
+    ),
+    Mutant(
+        "the last t is never drawn",
+        "tf.cast(uniform * steps, tf.int32)",
+        "tf.cast(uniform * (steps - 1), tf.int32)",
+        "test_training.py::test_every_step_is_drawn_and_labels_drop_one_by_one",
+    ),
+    Mutant(
+        "a whole batch forgets its labels",
+        "tf.where(uniform[:, 1] < config.label_dropout, -1, labels)",
+        "tf.where(uniform[0, 1] < config.label_dropout, -1, labels)",
+        "test_training.py::test_every_step_is_drawn_and_labels_drop_one_by_one",
+    ),
+    Mutant(
+        "min-SNR treats the velocity like the noise",
+        'np.minimum(snr, 5.0) / (snr if predicts == "noise" else snr + 1)',
+        "np.minimum(snr, 5.0) / snr",
+        "test_training.py::test_min_snr_weights_the_implied_image",
+    ),
+    Mutant(
+        "the average follows where it should stay",
+        "decay * slow + (1 - decay) * fast",
+        "(1 - decay) * slow + decay * fast",
+        "test_training.py::test_average_warms_up_and_then_keeps_its_decay",
+    ),
+    Mutant(
+        "gradients are not clipped",
+        "gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)",
+        "tf.clip_by_global_norm(gradients, clip_norm)",
+        "test_training.py::test_the_gradient_is_clipped",
+    ),
+    Mutant(
+        "a resumed training sees the first images again",
+        "step, device = first_step + piece // local",
+        "step, device = piece // local",
+        "test_training.py::test_resuming_gives_the_run_it_would_have_been",
+    ),
+    Mutant(
+        "files are written in place",
+        "        yield temporary\n        os.replace(temporary, path)",
+        "        yield path",
+        "test_files.py",
+    ),
+    Mutant(
+        "guidance by the other convention",
+        "return noise_uncond + guidance_scale * (noise_cond - noise_uncond)",
+        "return noise_cond + guidance_scale * (noise_cond - noise_uncond)",
+        "test_sampling.py::test_guidance_formula",
+    ),
+    Mutant(
+        "the predicted x_0 is not clipped",
+        "x_0 = tf.clip_by_value(x_0, -1.0, 1.0)",
+        "x_0 = tf.identity(x_0)",
+        "test_sampling.py::test_the_loop_is_algorithm_2",
+    ),
+    Mutant(
+        "sampling ends at t = 1, or starts before the last t",
+        "np.rint(np.arange(steps, 0, -1) * schedule.steps / steps).astype(np.int32) - 1",
+        "np.rint(np.arange(steps, 0, -1) * (schedule.steps - 1) / steps).astype(np.int32)",
+        "test_solvers.py::test_sampling_times",
+    ),
+    Mutant(
+        "the trace of the Frechet distance counts the root once",
+        "- 2 * trace_of_root",
+        "- trace_of_root",
+        "test_metrics.py::test_frechet_distance_of_known_gaussians",
+    ),
+    Mutant(
+        "coverage's radius is the nearest neighbour's, not the k-th's",
+        ".kneighbors()[0][:, -1]",
+        ".kneighbors()[0][:, 0]",
+        "test_metrics.py::test_coverage_is_the_double_loop",
+    ),
+    Mutant(
+        "another interval than Wilson's",
+        'proportion_ci(confidence, method="wilson")',
+        'proportion_ci(confidence, method="exact")',
+        "test_metrics.py::test_wilson_interval_is_the_formula",
+    ),
+    Mutant(
+        "the tokenizer can't spell the end of every word",
+        '[letter + "</w>" for letter in letters]',
+        '[letter + "</w>" for letter in letters[:-100]]',
+        "test_digit_clip.py::test_the_tokenizer_spells_any_text",
+    ),
+]
+
+
+def module_of(mutant: Mutant, repository: Path) -> Path:
+    """The one module that holds the text. Raises `ValueError` if there is none, or if it is there twice."""
+    counts = {module: module.read_text().count(mutant.text) for module in (repository / "helpers").glob("*.py")}
+    if sum(counts.values()) != 1:
+        raise ValueError(f"{mutant.text!r} is in helpers/ {sum(counts.values())} times, not once.")
+    return max(counts, key=counts.get)
+
+
+def run_tests(repository: Path, tests: list[str]) -> int:
+    """pytest's exit code: 0 if all pass, 1 if one fails, anything else if they couldn't be run."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # an old .pyc could hide a change within one second
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    paths = [f"tests/{test}" for test in dict.fromkeys(tests)]
+    return subprocess.run([*command, *paths], cwd=repository, env=environment, capture_output=True).returncode
+
+
+def is_caught(mutant: Mutant, repository: Path) -> bool:
+    """Whether a test fails with the slip, in a repository that is put back as it was."""
+    module = module_of(mutant, repository)
+    right = module.read_text()
+    module.write_text(right.replace(mutant.text, mutant.slipped))
+    code = run_tests(repository, [mutant.test])
+    module.write_text(right)
+    if code not in (0, 1):
+        raise RuntimeError(f"{mutant.test} couldn't be run: pytest's exit code is {code}.")
+    return code == 1
+
+
+if __name__ == "__main__":
+    chosen = [int(number) for number in sys.argv[1:]] or range(1, len(MUTANTS) + 1)
+    mutants = [MUTANTS[number - 1] for number in chosen]
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / "copy"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", "runs", "*.ipynb"))
+        if run_tests(copy, [mutant.test for mutant in mutants]):
+            sys.exit("error: the tests must pass before anything is changed.")
+        caught = 0
+        for number, mutant in zip(chosen, mutants, strict=True):
+            found = is_caught(mutant, copy)
+            caught += found
+            print(f"{number:2} {'caught  ' if found else 'SURVIVED'} {mutant.slip}", flush=True)
+    print(f"{caught} of {len(mutants)}")
+    sys.exit(caught < len(mutants))
