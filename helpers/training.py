@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from helpers.checkpoints import load_checkpoint, load_unet, save_checkpoint, save_unet
 from helpers.command_line import CommandLine, interrupts_noted, one_line_errors
-from helpers.data import held_out_split, load_mnist, make_dataset, training_split
+from helpers.data import Pictures, held_out_split, load_mnist, load_pictures, make_dataset, training_split
 from helpers.diffusion import SCHEDULES, Schedule
 from helpers.objective import TrainingConfig, held_out_mse, training_loss, update_average
 from helpers.unet import UNetConfig, build_unet
@@ -176,13 +176,15 @@ def train(
 ) -> tuple[keras.Model, Schedule, list[dict]]:
     """Train on uint8 `images` `(n, 28, 28)` and `labels` `(n,)`; returns (EMA network, schedule, history).
 
+    Other sizes, and colours `(n, size, size, 3)`, are what `unet_config` says: see `network_for`.
+
     `out` is the folder for checkpoints and the result; without it nothing is written. Ctrl-C saves, then
     raises `KeyboardInterrupt`; `resume=True` goes on to the losses that the run would have had. The history
     has a row for every `history_every` steps: step, mean loss of those steps, seconds of training.
     `streams`: pieces that a device cuts its batch into, to compute them side by side; see `one_stream_a_core`.
     Raises `FloatingPointError` if the loss is no longer a number; the last checkpoint is kept.
     """
-    _check_data(images, labels, unet_config)
+    _check_data(images, labels, unet_config, config.batch_size)
     strategy = strategy or tf.distribute.get_strategy()
     trainer = Trainer(unet_config, config, strategy, streams)
     out = None if out is None else Path(out)
@@ -207,10 +209,14 @@ def train(
     return trainer.average, trainer.schedule, trainer.history
 
 
-def _check_data(images: np.ndarray, labels: np.ndarray, config: UNetConfig) -> None:
-    size = config.image_size
-    if images.ndim != 3 or images.shape[1:] != (size, size) or images.dtype != np.uint8:
-        raise ValueError(f"images must be (n, {size}, {size}) uint8, not {images.shape} {images.dtype}.")
+def _check_data(images: np.ndarray, labels: np.ndarray, config: UNetConfig, batch_size: int) -> None:
+    expected = (config.image_size, config.image_size) + ((config.channels,) if config.channels > 1 else ())
+    if images.shape[1:] != expected or images.dtype != np.uint8:
+        raise ValueError(
+            f"images must be (n, {', '.join(map(str, expected))}) uint8, not {images.shape} {images.dtype}."
+        )
+    if len(images) < batch_size:
+        raise ValueError(f"images must be at least as many as a batch ({batch_size}), not {len(images)}.")
     if labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= config.num_classes:
         raise ValueError(f"labels must be one of 0..{config.num_classes - 1} for each of {len(images)} images.")
 
@@ -276,6 +282,18 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
+def network_for(pictures: Pictures, **options: object) -> UNetConfig:
+    """The shipped recipe's network, for pictures of another size, with colours, or of other classes."""
+    _, size, _, *channels = pictures.images.shape
+    return UNetConfig(
+        image_size=size,
+        channels=channels[0] if channels else 1,
+        num_classes=len(pictures.class_names) or int(pictures.labels.max()) + 1,
+        class_names=pictures.class_names,
+        **options,
+    )
+
+
 def _print_held_out(folder: Path) -> None:
     unet, schedule = load_unet(folder)
     images, labels = held_out_split(load_mnist())
@@ -293,6 +311,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = CommandLine(prog="python -m helpers.training", description="Train the U-Net on MNIST.")
     parser.add_argument("--out", type=Path, help="folder for checkpoints and the trained network")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--data", type=Path, metavar="FILE.npz", help="train on pictures of your own, not on MNIST")
     parser.add_argument("--steps", type=int, default=recipe.steps, help="updates (default %(default)s)")
     parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
     parser.add_argument("--predicts", choices=["noise", "velocity"], default=UNetConfig().predicts)
@@ -311,12 +330,13 @@ def main(arguments: list[str] | None = None) -> int:
         if not args.resume and (args.out / "checkpoint.npz").exists():
             raise ValueError(f"{args.out} holds a training already: add --resume, or choose another folder.")
         config = TrainingConfig(steps=args.steps, schedule=args.schedule, precision=args.precision, seed=args.seed)
-        unet_config = UNetConfig(predicts=args.predicts, class_in_embedding=not args.map_only)
+        pictures = load_pictures(args.data) if args.data else Pictures(*training_split(load_mnist()), ())
+        unet_config = network_for(pictures, predicts=args.predicts, class_in_embedding=not args.map_only)
         args.out.mkdir(parents=True, exist_ok=True)  # now rather than after three minutes, if it can't be made
         strategy = make_strategy(args.distribute)  # before anything else touches a device
         streams = one_stream_a_core(config.batch_size) if args.distribute == "none" else 1
-        images, labels = training_split(load_mnist())
-        train(unet_config, config, images, labels, args.out, resume=args.resume, strategy=strategy, streams=streams)
+        options = {"resume": args.resume, "strategy": strategy, "streams": streams}
+        train(unet_config, config, pictures.images, pictures.labels, args.out, **options)
         print(f"Done: {args.out} holds the trained network.")
     except KeyboardInterrupt as interrupt:
         if interrupt.args:
