@@ -25,7 +25,7 @@ from helpers.data import to_pixels
 from helpers.diffusion import Schedule, keyed_noise, predict_x_0
 from helpers.files import write_aside
 from helpers.pictures import encode_png, image_grid
-from helpers.unet import predict_noise
+from helpers.unet import UNetConfig, predict_noise
 
 BATCH_SIZE = 25  # images a batch: small enough that a 10x10 grid keeps every core busy
 THREADS = 2 * (os.cpu_count() or 1)  # batches at a time: one batch alone leaves cores waiting after each operation
@@ -287,8 +287,27 @@ def read_digits(text: str) -> np.ndarray:
     return np.array([int(character) for character in text], np.int32)
 
 
+def read_labels(text: str, config: UNetConfig) -> np.ndarray:
+    """What to draw, as labels `(n,)` int32: "314", or for other networks "12, 3" or "red disc, blue square".
+
+    Up to ten classes without names are read digit by digit. Raises `ValueError` for what the network doesn't know.
+    """
+    if config.num_classes <= 10 and not config.class_names:
+        labels = read_digits(text)
+        if labels.max() >= config.num_classes:
+            raise ValueError(f"digits must be 0 to {config.num_classes - 1}, not {labels.max()}.")
+        return labels
+    known = config.class_names or tuple(str(label) for label in range(config.num_classes))
+    asked = [name.strip() for name in text.split(",")]
+    for name in asked:
+        if name not in known:
+            few = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
+            raise ValueError(f"{name!r} is none of the classes ({few}); separate several by commas.")
+    return np.array([known.index(name) for name in asked], np.int32)
+
+
 def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: int = 4) -> None:
-    """Write images `(n, 28, 28, 1)` in [-1, 1] as one grey PNG, row by row, each pixel `enlarge` times as large."""
+    """Write images `(n, 28, 28, 1 or 3)` in [-1, 1] as one PNG, row by row, each pixel `enlarge` times as large."""
     picture = image_grid(to_pixels(images), columns, enlarge)
     with write_aside(path) as temporary:
         temporary.write_bytes(encode_png(picture))
@@ -298,7 +317,7 @@ def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: i
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = CommandLine(prog="python -m helpers.sampling", description="Draw handwritten digits.")
-    parser.add_argument("digits", help='what to draw, for example "3141592653"')
+    parser.add_argument("digits", help='what to draw: "3141592653", or class names with commas between them')
     parser.add_argument("--out", type=Path, default=Path("digits.png"), help="PNG to write (default %(default)s)")
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained network")
     defaults = sample.__kwdefaults__
@@ -307,13 +326,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--guidance-scale", type=float, default=defaults["guidance_scale"])
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other digits")
     args = parser.parse_args(arguments)
-    labels = read_digits(args.digits)
     if args.out.suffix != ".png" or args.out.is_dir():
         raise ValueError(f"--out must be a file that ends in .png, not {args.out.name!r}.")
     unet, schedule = load_unet(args.weights)
+    labels = read_labels(args.digits, unet.unet_config)
     options = {"method": args.method, "steps": args.steps, "guidance_scale": args.guidance_scale, "seed": args.seed}
     save_png(args.out, sample(unet, schedule, labels, **options).images)
-    print(f"{len(labels)} digits in {args.out}")
+    print(f"{len(labels)} {'pictures' if unet.unet_config.class_names else 'digits'} in {args.out}")
     return 0
 
 

@@ -8,6 +8,7 @@ Derived in notebook 04.
 """
 
 import dataclasses
+import hashlib
 import os
 import sys
 import threading
@@ -22,10 +23,11 @@ from tqdm import tqdm
 
 from helpers.checkpoints import load_checkpoint, load_unet, save_checkpoint, save_unet
 from helpers.command_line import CommandLine, interrupts_noted, one_line_errors
-from helpers.data import held_out_split, load_mnist, make_dataset, training_split
+from helpers.data import Pictures, held_out_split, load_mnist, load_pictures, make_dataset, training_split
 from helpers.diffusion import SCHEDULES, Schedule
 from helpers.objective import TrainingConfig, held_out_mse, training_loss, update_average
 from helpers.unet import UNetConfig, build_unet
+from helpers.workers import STRATEGIES, check_alike, is_alone, is_chief, lost_workers_named, make_strategy, share
 
 __all__ = [
     "TrainingConfig",
@@ -102,11 +104,7 @@ class Trainer:
             self.optimizer.build(self.unet.trainable_variables)
         self.step, self.seconds, self.history = 0, 0.0, []
         self.recent: list[float] = []  # losses since the last row of the history
-        # Only one of several workers writes files.
-        resolver = strategy.cluster_resolver
-        self.is_chief = resolver is None or resolver.task_type in (None, "", "chief")
-        if not self.is_chief and "chief" not in resolver.cluster_spec().jobs:
-            self.is_chief = resolver.task_type == "worker" and resolver.task_id == 0
+        self.is_chief = is_chief(strategy)
 
     @tf.function
     def distributed_step(self, numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -141,6 +139,9 @@ class Trainer:
     def restore(self, folder: Path) -> None:
         """Go on where `save` stopped. Raises `ValueError` for a damaged checkpoint or another recipe."""
         path = folder / "checkpoint.npz"
+        if not self.is_chief:
+            self._receive()
+            return
         arrays, state = load_checkpoint(path)
         if state["recipe"] != self.recipe():
             theirs, mine = ({**recipe["unet"], **recipe["training"]} for recipe in (state["recipe"], self.recipe()))
@@ -153,10 +154,23 @@ class Trainer:
                 variable.assign(value)
         for name in ("step", "seconds", "history", "recent"):
             setattr(self, name, state[name])
+        self._receive()
+
+    def _receive(self) -> None:
+        """All workers go on from the chief's state, the only one that was read from a file."""
+        if is_alone(self.strategy):
+            return
+        variables = [variable for part in self._parts().values() for variable in part]
+        mine = [np.array([self.step]), *(keras.ops.convert_to_numpy(variable) for variable in variables)]
+        step, *values = share(self.strategy, mine)
+        self.step = int(step[0])
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
 
     def recipe(self) -> dict:
         """Network and training settings; two trainings with the same recipe and data take the same course."""
-        unet = {**dataclasses.asdict(self.unet.unet_config), "widths": list(self.unet.unet_config.widths)}
+        unet = dataclasses.asdict(self.unet.unet_config)
+        unet |= {name: list(value) for name, value in unet.items() if isinstance(value, tuple)}  # as JSON gives it back
         return {"unet": unet, "training": dataclasses.asdict(self.config)}
 
 
@@ -176,15 +190,21 @@ def train(
 ) -> tuple[keras.Model, Schedule, list[dict]]:
     """Train on uint8 `images` `(n, 28, 28)` and `labels` `(n,)`; returns (EMA network, schedule, history).
 
+    Other sizes, and colours `(n, size, size, 3)`, are what `unet_config` says: see `network_for`.
+
     `out` is the folder for checkpoints and the result; without it nothing is written. Ctrl-C saves, then
     raises `KeyboardInterrupt`; `resume=True` goes on to the losses that the run would have had. The history
     has a row for every `history_every` steps: step, mean loss of those steps, seconds of training.
     `streams`: pieces that a device cuts its batch into, to compute them side by side; see `one_stream_a_core`.
     Raises `FloatingPointError` if the loss is no longer a number; the last checkpoint is kept.
     """
-    _check_data(images, labels, unet_config)
+    _check_data(images, labels, unet_config, config.batch_size)
     strategy = strategy or tf.distribute.get_strategy()
     trainer = Trainer(unet_config, config, strategy, streams)
+    digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    versions = f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
+    facts = {"recipe": trainer.recipe(), "data set": digest[:12], "version": versions, "--resume": resume}
+    check_alike(strategy, facts)
     out = None if out is None else Path(out)
     if resume:
         trainer.restore(out)
@@ -198,7 +218,7 @@ def train(
         disable=not (progress and trainer.is_chief),
         mininterval=1,
     )
-    with bar, interrupts_noted() as interrupted:
+    with bar, lost_workers_named(), interrupts_noted() as interrupted:
         _run(trainer, data, bar, interrupted, out, history_every, save_every_seconds)
         if out is not None:
             trainer.save(out)
@@ -207,10 +227,14 @@ def train(
     return trainer.average, trainer.schedule, trainer.history
 
 
-def _check_data(images: np.ndarray, labels: np.ndarray, config: UNetConfig) -> None:
-    size = config.image_size
-    if images.ndim != 3 or images.shape[1:] != (size, size) or images.dtype != np.uint8:
-        raise ValueError(f"images must be (n, {size}, {size}) uint8, not {images.shape} {images.dtype}.")
+def _check_data(images: np.ndarray, labels: np.ndarray, config: UNetConfig, batch_size: int) -> None:
+    expected = (config.image_size, config.image_size) + ((config.channels,) if config.channels > 1 else ())
+    if images.shape[1:] != expected or images.dtype != np.uint8:
+        raise ValueError(
+            f"images must be (n, {', '.join(map(str, expected))}) uint8, not {images.shape} {images.dtype}."
+        )
+    if len(images) < batch_size:
+        raise ValueError(f"images must be at least as many as a batch ({batch_size}), not {len(images)}.")
     if labels.shape != (len(images),) or labels.min() < 0 or labels.max() >= config.num_classes:
         raise ValueError(f"labels must be one of 0..{config.num_classes - 1} for each of {len(images)} images.")
 
@@ -265,15 +289,16 @@ def one_stream_a_core(batch_size: int) -> int:
     return max(streams for streams in range(1, os.cpu_count() + 1) if batch_size % streams == 0)
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
-    """ "none": one device; "mirrored": all local GPUs; "multiworker": all machines that TF_CONFIG names."""
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
-    if name == "multiworker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if name != "none":
-        raise ValueError(f"distribute must be 'none', 'mirrored' or 'multiworker', not {name!r}.")
-    return tf.distribute.get_strategy()
+def network_for(pictures: Pictures, **options: object) -> UNetConfig:
+    """The shipped recipe's network, for pictures of another size, with colours, or of other classes."""
+    _, size, _, *channels = pictures.images.shape
+    return UNetConfig(
+        image_size=size,
+        channels=channels[0] if channels else 1,
+        num_classes=len(pictures.class_names) or int(pictures.labels.max()) + 1,
+        class_names=pictures.class_names,
+        **options,
+    )
 
 
 def _print_held_out(folder: Path) -> None:
@@ -293,13 +318,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = CommandLine(prog="python -m helpers.training", description="Train the U-Net on MNIST.")
     parser.add_argument("--out", type=Path, help="folder for checkpoints and the trained network")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--data", type=Path, metavar="FILE.npz", help="train on pictures of your own, not on MNIST")
     parser.add_argument("--steps", type=int, default=recipe.steps, help="updates (default %(default)s)")
     parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
     parser.add_argument("--predicts", choices=["noise", "velocity"], default=UNetConfig().predicts)
     parser.add_argument("--schedule", choices=sorted(SCHEDULES), default=recipe.schedule, help="default %(default)s")
     parser.add_argument("--map-only", action="store_true", help="ablation: the digit enters as a map alone")
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default=recipe.precision)
-    parser.add_argument("--distribute", choices=["none", "mirrored", "multiworker"], default="none")
+    parser.add_argument("--distribute", choices=STRATEGIES, default="none")
     parser.add_argument("--held-out", type=Path, metavar="FOLDER", help="only print a trained network's held-out MSE")
     args = parser.parse_args(arguments)
     try:
@@ -311,12 +337,14 @@ def main(arguments: list[str] | None = None) -> int:
         if not args.resume and (args.out / "checkpoint.npz").exists():
             raise ValueError(f"{args.out} holds a training already: add --resume, or choose another folder.")
         config = TrainingConfig(steps=args.steps, schedule=args.schedule, precision=args.precision, seed=args.seed)
-        unet_config = UNetConfig(predicts=args.predicts, class_in_embedding=not args.map_only)
-        args.out.mkdir(parents=True, exist_ok=True)  # now rather than after three minutes, if it can't be made
+        pictures = load_pictures(args.data) if args.data else Pictures(*training_split(load_mnist()), ())
+        unet_config = network_for(pictures, predicts=args.predicts, class_in_embedding=not args.map_only)
         strategy = make_strategy(args.distribute)  # before anything else touches a device
+        if is_chief(strategy):
+            args.out.mkdir(parents=True, exist_ok=True)  # now rather than after three minutes, if it can't be made
         streams = one_stream_a_core(config.batch_size) if args.distribute == "none" else 1
-        images, labels = training_split(load_mnist())
-        train(unet_config, config, images, labels, args.out, resume=args.resume, strategy=strategy, streams=streams)
+        options = {"resume": args.resume, "strategy": strategy, "streams": streams}
+        train(unet_config, config, pictures.images, pictures.labels, args.out, **options)
         print(f"Done: {args.out} holds the trained network.")
     except KeyboardInterrupt as interrupt:
         if interrupt.args:

@@ -31,15 +31,17 @@ class Trajectories(NamedTuple):
 def record_trajectories(
     unet: keras.Model,
     schedule: Schedule,
-    digits: Sequence[int] = range(10),
+    digits: Sequence[int] | None = None,
     scales: Sequence[float] = (0.0, 1.0, 2.0, 4.0),
     steps_kept: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Trajectories:
     """Draw each of `digits` at each guidance scale with DDIM in 20 steps, and keep what it saw on the way.
 
-    `steps_kept` are some of these steps (default: all). Raises `ValueError` as `sample` does.
+    `digits` are labels (default: all, or the first ten), `steps_kept` some of these steps (default: all).
+    Raises `ValueError` as `sample` does.
     """
+    digits = range(min(10, unet.unet_config.num_classes)) if digits is None else digits
     kept = range(STEPS) if steps_kept is None else steps_kept
     if len(scales) == 0 or len(kept) == 0:
         raise ValueError("scales and steps_kept must each name at least one.")
