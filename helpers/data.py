@@ -1,4 +1,4 @@
-"""MNIST, or pictures of your own: loading them verified, moving between pixels and the model's range, feeding batches.
+"""MNIST, or pictures of your own: loading them verified, pixels and the model's range, feeding batches.
 
 Derived in notebook 01.
 """
@@ -138,6 +138,13 @@ def _check_pictures(images: np.ndarray) -> None:
         raise ValueError(f"images must have a size from 16 to 64 that is divisible by 4, not {size}.")
     if channels not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels, not {channels}.")
+
+
+def digest_of(images: np.ndarray, labels: np.ndarray) -> str:
+    """The SHA-256 of images and labels, whatever whole numbers the labels are stored as: 64 hexadecimal digits."""
+    found = hashlib.sha256(repr(images.shape).encode() + np.ascontiguousarray(images).tobytes())
+    found.update(np.asarray(labels, np.int32).tobytes())
+    return found.hexdigest()
 
 
 def training_split(mnist: Mnist) -> tuple[np.ndarray, np.ndarray]:

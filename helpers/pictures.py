@@ -1,4 +1,4 @@
-"""Grey pixels to PNG files and back, many images in one picture, bars: without a figure, in a millisecond each."""
+"""Pixels to PNG files and back, many images in one picture, bars: without a figure, in a millisecond each."""
 
 from collections.abc import Sequence
 
@@ -41,6 +41,11 @@ def image_grid(pixels: np.ndarray, columns: int, enlarge: int = 1, gap: int = 0,
     return picture[: picture.shape[0] - gap, : picture.shape[1] - gap]
 
 
+def enlargement(size: int, pixels: int) -> int:
+    """How many times as large pictures of `size` pixels are drawn so that each is about `pixels` wide."""
+    return max(1, round(pixels / size))
+
+
 def as_pngs(frames: Sequence[np.ndarray | bytes], enlarge: int = 6) -> list[bytes]:
     """Frames as PNG files: images `(h, w)` or `(h, w, 1 or 3)` in [-1, 1], enlarged, or PNG files as they are."""
     if len(frames) == 0:
@@ -71,7 +76,8 @@ def histogram(values: np.ndarray, size: int = 168, limit: float = 3.0, highest: 
     density, edges = np.histogram(values, bars, (-limit, limit))
     density = density / values.size / (edges[1] - edges[0])  # (bars,)
     level = (size - np.arange(size)) / size * highest  # (size,): the density at each row of pixels
-    picture = np.where(level[:, np.newaxis] <= np.repeat(density, size // bars), 170, 0)  # (size, size)
+    across = density[np.arange(size) * bars // size]  # (size,): the bar at each column
+    picture = np.where(level[:, np.newaxis] <= across, 170, 0)  # (size, size)
     place = (np.arange(size) + 0.5) / size * 2 * limit - limit  # (size,): the value at each column
     curve = np.exp(-(place**2) / 2) / np.sqrt(2 * np.pi)
     row = size - 1 - np.rint(curve / highest * size).astype(int)

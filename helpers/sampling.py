@@ -24,7 +24,7 @@ from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import to_pixels
 from helpers.diffusion import Schedule, keyed_noise, predict_x_0
 from helpers.files import write_aside
-from helpers.pictures import encode_png, image_grid
+from helpers.pictures import encode_png, enlargement, image_grid
 from helpers.unet import UNetConfig, predict_noise
 
 BATCH_SIZE = 25  # images a batch: small enough that a 10x10 grid keeps every core busy
@@ -179,6 +179,12 @@ def _compiled_loop(unet: keras.Model, schedule: Schedule, clip_x_0: bool, record
     return loop.get_concrete_function()  # compiled here and once: threads that meet a new function all compile it
 
 
+def local_devices() -> list[str]:
+    """What a request's batches are dealt out to: every GPU; without one, the CPU."""
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return [device.name for device in tf.config.list_logical_devices(kind)]
+
+
 def default_steps(schedule: Schedule, method: str) -> int:
     """Network evaluations if none are asked for: Algorithm 2 takes every step, DDIM 20, DPM-Solver++ 10."""
     return min({"ddim": 20, "dpm++": 10}.get(method, schedule.steps), schedule.steps)
@@ -223,10 +229,13 @@ def sample(
 
     numbers = _check_numbers(numbers, len(labels))
     loop = _compiled_loop(unet, schedule, clip_x_0, keep is not None)
+    devices = local_devices()
 
     def draw(start: int) -> tuple[np.ndarray, ...]:
         part = slice(start, start + BATCH_SIZE)
-        drawn, frames = loop(labels[part], numbers[part], np.int64(seed), times, np.float32(table), np.float32(scales))
+        request = (labels[part], numbers[part], np.int64(seed), times, np.float32(table), np.float32(scales))
+        with tf.device(devices[start // BATCH_SIZE % len(devices)]):  # the weights are read from where they lie
+            drawn, frames = loop(*request)
         return drawn.numpy(), *(kept.numpy()[list(keep)] for kept in frames)  # x_t and x_0: (kept, batch, 28, 28, 1)
 
     with ThreadPoolExecutor(THREADS) as pool:  # TensorFlow computes outside Python's lock
@@ -292,18 +301,17 @@ def read_labels(text: str, config: UNetConfig) -> np.ndarray:
 
     Up to ten classes without names are read digit by digit. Raises `ValueError` for what the network doesn't know.
     """
-    if config.num_classes <= 10 and not config.class_names:
+    if config.kind == "digit":
         labels = read_digits(text)
         if labels.max() >= config.num_classes:
             raise ValueError(f"digits must be 0 to {config.num_classes - 1}, not {labels.max()}.")
         return labels
-    known = config.class_names or tuple(str(label) for label in range(config.num_classes))
     asked = [name.strip() for name in text.split(",")]
     for name in asked:
-        if name not in known:
-            few = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
+        if name not in config.classes:
+            few = ", ".join(config.classes[:5]) + (", ..." if config.num_classes > 5 else "")
             raise ValueError(f"{name!r} is none of the classes ({few}); separate several by commas.")
-    return np.array([known.index(name) for name in asked], np.int32)
+    return np.array([config.classes.index(name) for name in asked], np.int32)
 
 
 def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: int = 4) -> None:
@@ -329,10 +337,11 @@ def main(arguments: list[str] | None = None) -> int:
     if args.out.suffix != ".png" or args.out.is_dir():
         raise ValueError(f"--out must be a file that ends in .png, not {args.out.name!r}.")
     unet, schedule = load_unet(args.weights)
-    labels = read_labels(args.digits, unet.unet_config)
+    config = unet.unet_config
+    labels = read_labels(args.digits, config)
     options = {"method": args.method, "steps": args.steps, "guidance_scale": args.guidance_scale, "seed": args.seed}
-    save_png(args.out, sample(unet, schedule, labels, **options).images)
-    print(f"{len(labels)} {'pictures' if unet.unet_config.class_names else 'digits'} in {args.out}")
+    save_png(args.out, sample(unet, schedule, labels, **options).images, enlarge=enlargement(config.image_size, 112))
+    print(f"{len(labels)} {'digits' if config.kind == 'digit' else 'pictures'} in {args.out}")
     return 0
 
 

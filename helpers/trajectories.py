@@ -26,6 +26,8 @@ class Trajectories(NamedTuple):
     x_t: np.ndarray  # the noisy images
     x_0: np.ndarray  # the clean images that the network predicted there, clipped to [-1, 1]
     difference: np.ndarray  # noise_cond - noise_uncond there; zero for the finished digits
+    names: tuple[str, ...]  # n of them: what each digit, or class of your own pictures, is called
+    kind: str = "digit"  # or "class"
 
 
 def record_trajectories(
@@ -41,7 +43,8 @@ def record_trajectories(
     `digits` are labels (default: all, or the first ten), `steps_kept` some of these steps (default: all).
     Raises `ValueError` as `sample` does.
     """
-    digits = range(min(10, unet.unet_config.num_classes)) if digits is None else digits
+    config = unet.unet_config
+    digits = range(min(10, config.num_classes)) if digits is None else digits
     kept = range(STEPS) if steps_kept is None else steps_kept
     if len(scales) == 0 or len(kept) == 0:
         raise ValueError("scales and steps_kept must each name at least one.")
@@ -60,6 +63,7 @@ def record_trajectories(
         last = np.zeros_like(images[np.newaxis])
         pictures["difference"].append(np.concatenate([difference.numpy().reshape(seen.x_t.shape), last]))
     recorded = {name: np.stack(values) for name, values in pictures.items()}
+    recorded |= {"names": tuple(config.classes[d] if d >= 0 else "not given" for d in digits), "kind": config.kind}
     return Trajectories(
         np.asarray(digits, np.int32), np.asarray(scales, float), seen.t, schedule.alpha_bars[seen.t], **recorded
     )

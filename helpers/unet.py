@@ -57,6 +57,16 @@ class UNetConfig:
         if self.predicts not in ("noise", "velocity"):
             raise ValueError(f"predicts must be 'noise' or 'velocity', not {self.predicts!r}.")
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What each class is called: by its name, or without names by its number."""
+        return self.class_names or tuple(str(label) for label in range(self.num_classes))
+
+    @property
+    def kind(self) -> str:
+        """What a class is: a "digit", which is typed as one character, or a "class" with a longer name."""
+        return "class" if self.class_names or self.num_classes > 10 else "digit"
+
 
 def sinusoidal_embedding(t: keras.KerasTensor, width: int) -> keras.KerasTensor:
     """t `(batch,)` -> `(batch, width)` float32 in [-1, 1]: sines and cosines of t at falling frequencies.

@@ -1,49 +1,24 @@
 """Pictures of one's own: what is refused, and coloured shapes that come out in the asked colour and form."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
-from helpers.checkpoints import load_unet
-from helpers.data import DataError, load_pictures, to_model_range, to_pixels
+import helpers.classifier as classifier
+import helpers.evaluation as evaluation
+import helpers.shapes as shapes
+import helpers.training as training
+import helpers.tuning as tuning
+from helpers.checkpoints import SHIPPED, load_digits_unet, load_unet, save_unet
+from helpers.data import DataError, digest_of, load_pictures, to_model_range, to_pixels
+from helpers.pictures import decode_png
 from helpers.sampling import main as draw
 from helpers.sampling import read_labels, sample
+from helpers.shapes import NAMES, draw_shapes, read_shapes, share_as_asked
 from helpers.training import main, network_for
 from helpers.unet import UNetConfig
-
-NAMES = ("red disc", "red cross", "blue disc", "blue cross")
-
-
-def shapes(count=2000, size=32, seed=0):
-    """Discs and crosses in red or blue, at random places and sizes: `(count, size, size, 3)` uint8 and labels."""
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 4
-    y, x = np.mgrid[:size, :size]
-    images = np.zeros((count, size, size, 3), np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        centre_y, centre_x = random.uniform(12, size - 12, 2)
-        radius = random.uniform(7, 10)
-        down, across = np.abs(y - centre_y), np.abs(x - centre_x)
-        disc = np.hypot(down, across) < radius
-        cross = (np.minimum(down, across) < 2.5) & (np.maximum(down, across) < radius)
-        image[..., 0 if label < 2 else 2] = np.where(cross if label % 2 else disc, random.uniform(180, 255), 0)
-    return images, labels.astype(np.int32)
-
-
-def measured_labels(pixels):
-    """Rules for pixels `(n, size, size, 3)` uint8: the colour that sums to more, and how much of its box is ink."""
-    labels = []
-    for image in pixels:
-        ink = image.max(axis=-1) > 100
-        rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-        if len(rows) == 0:
-            labels.append(-1)
-            continue
-        box = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
-        blue = image[..., 2].sum(dtype=int) > image[..., 0].sum(dtype=int)
-        labels.append(2 * blue + (ink.sum() / box < 0.65))  # a disc fills pi / 4 of its box
-    return np.array(labels)
 
 
 def written(path, **arrays):
@@ -51,27 +26,86 @@ def written(path, **arrays):
     return path
 
 
-def test_the_rules_read_the_shapes_themselves():
-    images, labels = shapes()
-    np.testing.assert_array_equal(measured_labels(images), labels)
+@pytest.fixture(scope="module")
+def shapes_folder(tmp_path_factory):
+    """A network that was trained on 2,000 coloured shapes for a minute of two quiet cores."""
+    folder = tmp_path_factory.mktemp("shapes")
+    data, trained = folder / "shapes.npz", folder / "trained"
+    assert shapes.main(["--out", str(data)]) == 0
+    assert main(["--data", str(data), "--out", str(trained), "--steps", "300"]) == 0
+    return trained
 
 
-def test_a_minute_of_training_draws_what_is_asked(tmp_path, capsys):
-    images, labels = shapes()
-    data = written(tmp_path / "shapes.npz", images=images, labels=labels, class_names=NAMES)
-    folder = tmp_path / "shapes"
-    assert main(["--data", str(data), "--out", str(folder), "--steps", "250"]) == 0
-    unet, schedule = load_unet(folder)
-    assert unet.unet_config.class_names == NAMES and unet.unet_config.channels == 3
-    asked = np.arange(200) % 4
-    drawn = to_pixels(sample(unet, schedule, asked, seed=1).images)
-    assert drawn.shape == (200, 32, 32, 3)
-    assert np.mean(measured_labels(drawn) == asked) >= 0.95
-    capsys.readouterr()
-    assert draw(["blue cross, red disc", "--weights", str(folder), "--out", str(tmp_path / "two.png")]) == 0
+def test_the_rules_read_the_shapes_and_nothing_else():
+    images, labels, _ = draw_shapes(1000, seed=3)
+    np.testing.assert_array_equal(read_shapes(images), labels)
+    grey = images.max(axis=-1, keepdims=True).repeat(3, axis=-1)
+    green = images[labels < 2][..., [2, 0, 1]]
+    halves = np.concatenate([images[:, :, :16], np.zeros_like(images[:, :, 16:])], axis=2)
+    noise = np.random.default_rng(0).integers(0, 256, (100, 32, 32, 3)).astype(np.uint8)
+    for other in (grey, green, halves, noise, 0 * images, 0 * images + 255):
+        assert np.mean(read_shapes(other) == -1) > 0.95
+
+
+def test_a_minute_of_training_draws_what_is_asked(shapes_folder, tmp_path, capsys):
+    unet, schedule = load_unet(shapes_folder)
+    assert unet.unet_config == UNetConfig(image_size=32, channels=3, num_classes=4, class_names=NAMES)
+    colour, form, both = share_as_asked(shapes_folder, 200, seed=1)
+    assert colour >= 0.95 and form >= 0.95 and both >= 0.95
+    out = tmp_path / "two.png"
+    assert draw(["blue cross, red disc", "--weights", str(shapes_folder), "--out", str(out)]) == 0
     assert capsys.readouterr().out.startswith("2 pictures in ")
-    assert draw(["green disc", "--weights", str(folder)]) == 2
+    picture = decode_png(out.read_bytes())  # 32 pixels, four times as large, two pictures beside each other
+    assert picture.shape == (128, 256, 3)
+    np.testing.assert_array_equal(read_shapes(np.stack([picture[:, :128], picture[:, 128:]])), [3, 0])
+    assert draw(["green disc", "--weights", str(shapes_folder)]) == 2
     assert "'green disc' is none of the classes (red disc, red cross, blue disc, blue cross)" in capsys.readouterr().err
+    assert shapes.main(["--judge", str(shapes_folder), "--images", "8"]) == 0
+    assert capsys.readouterr().out.startswith("8 samples: colour as asked 100.0%")
+
+
+def test_measures_of_digits_refuse_other_pictures(shapes_folder, tmp_path, capsys):
+    config = json.loads((shapes_folder / "config.json").read_text())
+    images, labels, _ = load_pictures(shapes_folder.parent / "shapes.npz")
+    assert config["training"]["data"] == "shapes.npz"
+    assert config["training"]["data_sha256"] == digest_of(images, labels)
+    for module, arguments in (
+        (evaluation, ["--work", str(tmp_path / "work"), "--weights"]),
+        (classifier, ["--judge", "--weights"]),
+        (tuning, ["--weights"]),
+        (training, ["--held-out"]),
+    ):
+        assert module.main([*arguments, str(shapes_folder)]) == 2
+        sentence = "was trained on shapes.npz: only networks that draw MNIST's digits can be judged.\n"
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.endswith(sentence) and error.count("\n") == 1
+    assert not (tmp_path / "work").exists()
+    assert shapes.main(["--judge", str(SHIPPED)]) == 2
+    assert "must draw red disc, red cross, blue disc, blue cross, not 0, 1, 2" in capsys.readouterr().err
+
+
+def test_ten_classes_of_28x28_are_not_digits_by_their_shape_alone(tmp_path, lively_unet, schedule):
+    save_unet(tmp_path, lively_unet, schedule, {"data": "letters.npz"}, [])
+    with pytest.raises(ValueError, match=r"was trained on letters\.npz: only networks that draw MNIST's digits"):
+        load_digits_unet(tmp_path)
+    save_unet(tmp_path, lively_unet, schedule, {"data": "MNIST"}, [])
+    assert load_digits_unet(tmp_path)[0].unet_config == lively_unet.unet_config
+
+
+def test_resuming_with_other_pictures_is_refused(tmp_path, capsys):
+    pictures = draw_shapes(130, size=16)
+    one = written(tmp_path / "one.npz", **pictures._asdict())
+    other = written(tmp_path / "other.npz", **pictures._replace(images=pictures.images[::-1])._asdict())
+    arguments = ["--out", str(tmp_path / "out"), "--steps", "2"]
+    assert main(["--data", str(one), *arguments]) == 0
+    before = (tmp_path / "out" / "checkpoint.npz").read_bytes()
+    assert main(["--data", str(other), *arguments, "--resume"]) == 2
+    pattern = (
+        r"error: .*checkpoint.npz belongs to another data set: one.npz with SHA-256 \w{12}..., not other.npz .*\.\n"
+    )
+    assert re.fullmatch(pattern, capsys.readouterr().err)
+    assert (tmp_path / "out" / "checkpoint.npz").read_bytes() == before
+    assert main(["--data", str(one), *arguments, "--resume"]) == 0
 
 
 def test_26_grey_letters_train_and_are_drawn(tmp_path, capsys):
@@ -106,7 +140,7 @@ def test_labels_are_read_as_the_network_knows_them():
 
 
 def test_colour_goes_to_the_models_range_and_back():
-    images, _ = shapes(4)
+    images = draw_shapes(4).images
     there = to_model_range(images)
     assert there.shape == (4, 32, 32, 3) and there.numpy().min() == -1
     np.testing.assert_array_equal(to_pixels(there), images)
@@ -126,8 +160,11 @@ IMAGES, LABELS = np.zeros((200, 16, 16), np.uint8), np.arange(200) % 3
         ({"images": np.zeros((200, 68, 68), np.uint8), "labels": LABELS}, "size from 16 to 64"),
         ({"images": np.zeros((200, 16, 16, 4), np.uint8), "labels": LABELS}, "1 or 3 channels, not 4"),
         ({"images": IMAGES.astype(np.float32), "labels": LABELS}, "images must be uint8 in 0..255, not float32"),
-        ({"images": IMAGES, "labels": LABELS[:100]}, "labels must be (200,) whole numbers, not (100,)"),
-        ({"images": IMAGES, "labels": LABELS * 1.0}, "labels must be (200,) whole numbers, not (200,) float64"),
+        ({"images": IMAGES, "labels": LABELS[:100]}, "(200,) whole numbers, one a picture, not (100,)"),
+        (
+            {"images": IMAGES, "labels": LABELS * 1.0},
+            "(200,) whole numbers, one a picture, not (200,) float64",
+        ),
         ({"images": IMAGES, "labels": LABELS * 0}, "at least 2 classes, from 0 on, not [0]"),
         ({"images": IMAGES, "labels": LABELS - 1}, "at least 2 classes, from 0 on, not [-1, 0, 1]"),
         ({"images": IMAGES, "labels": LABELS, "class_names": ["a", "b"]}, "classes 0..2, but there are only 2"),
@@ -155,19 +192,11 @@ def test_object_arrays_are_never_unpickled(tmp_path):
 def test_fewer_images_than_a_batch(tmp_path, capsys):
     data = written(tmp_path / "mine.npz", images=IMAGES[:20], labels=LABELS[:20])
     assert main(["--data", str(data), "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == "error: images must be at least as many as a batch (128), not 20.\n"
+    assert capsys.readouterr().err == "error: images must be at least as many as batch_size (128), not 20.\n"
 
 
 def test_names_that_would_confuse_are_refused():
     for names in (("cat",), ("cat", "cat"), ("cat", ""), ("cat", "a, b"), ("cat", " dog")):
         with pytest.raises(ValueError, match="class_names must"):
             UNetConfig(num_classes=2, class_names=names)
-    images, labels = shapes(8)
-    pictures = load_pictures_of(images, labels)
-    assert network_for(pictures).class_names == NAMES
-
-
-def load_pictures_of(images, labels):
-    from helpers.data import Pictures
-
-    return Pictures(images, labels, NAMES)
+    assert network_for(draw_shapes(8)).class_names == NAMES
