@@ -4,6 +4,7 @@
     python -m helpers.benchmark --time-to-quality  # minutes of training until 99 % of guided samples are read right
     python -m helpers.benchmark --peers            # the same work by diffusers, as ratios
     python -m helpers.benchmark --widgets          # the sliders, in a real JupyterLab in Chromium: see `latency`
+    python -m helpers.benchmark --scaling          # one core, two, two workers; computed for more: see `scaling`
 
 Sampling, training and the profile each run in a process of their own, so that their peak memory is their own and
 nothing is warm from before.
@@ -30,7 +31,8 @@ from helpers.latency import report_widgets
 from helpers.objective import TrainingConfig
 from helpers.profiling import convolution_flops, convolution_peak, median_seconds, seconds_by_kind
 from helpers.sampling import sample
-from helpers.training import Trainer, batches, one_stream_a_core
+from helpers.scaling import scaling_report
+from helpers.trainer import Trainer, batches, one_stream_a_core
 from helpers.unet import UNetConfig
 
 # Shorter than the shipped recipe: the learning rate must come down within minutes, and so must the average.
@@ -193,11 +195,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--time-to-quality", action="store_true", help="train until samples are read right")
     parser.add_argument("--peers", action="store_true", help="compare with diffusers")
     parser.add_argument("--widgets", action="store_true", help="measure the sliders in a real browser")
+    parser.add_argument("--scaling", action="store_true", help="compare cores and workers, 10 steps a repeat")
     args = parser.parse_args(arguments)
     if args.repeats < 1:
         raise ValueError(f"--repeats must be at least 1, not {args.repeats}.")
     if args.widgets:
         report_widgets()
+    elif args.scaling:
+        print("\n".join(scaling_report(10 * args.repeats)))
     elif args.time_to_quality:
         (updates, seconds, accuracy), memory = alone(time_to_quality)
         print_row(f"{accuracy:.1%} after {updates} updates", f"{seconds / 60:8.1f} minutes, {memory:.2f} GiB")

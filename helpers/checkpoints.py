@@ -78,6 +78,19 @@ def load_unet(folder: str | Path = SHIPPED) -> tuple[keras.Model, Schedule]:
     return unet, schedule
 
 
+def load_digits_unet(folder: str | Path) -> tuple[keras.Model, Schedule]:
+    """`load_unet`, for what speaks of MNIST's digits alone: accuracy, the report card, held-out errors.
+
+    Raises `ValueError` for a network that draws anything else, too.
+    """
+    unet, schedule = load_unet(folder)
+    config, recipe = unet.unet_config, json.loads((Path(folder) / "config.json").read_text()).get("training", {})
+    data = recipe.get("data", "MNIST")
+    if data != "MNIST" or (config.image_size, config.channels, config.num_classes) != (28, 1, 10):
+        raise ValueError(f"{folder} was trained on {data}: only networks that draw MNIST's digits can be judged.")
+    return unet, schedule
+
+
 def read_history(path: str | Path) -> dict[str, np.ndarray]:
     """The columns of a `history.csv` by name, each `(rows,)` float64. Raises `ValueError` if the file is damaged."""
     try:

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from helpers.checkpoints import SHIPPED, load_unet
+from helpers.checkpoints import SHIPPED, load_digits_unet
 from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import held_out_split, load_mnist, make_dataset, to_model_range, training_split
 from helpers.files import ASSETS, read_record, reason, sha256_of_file, write_aside, write_record
@@ -197,7 +197,7 @@ def save_classifier(classifier: keras.Model, folder: Path = FOLDER) -> dict:
 
 def judge(folder: Path, images: int) -> None:
     """Digit accuracy of `images` samples at default settings, and the classes of a fifth as many without a label."""
-    unet, schedule = load_unet(folder)
+    unet, schedule = load_digits_unet(folder)
     classifier = load_classifier("judge")
     labels = np.arange(images) % 10
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""MNIST: loading it verified, moving between pixels and the model's range, feeding it in batches.
+"""MNIST, or pictures of your own: loading them verified, pixels and the model's range, feeding batches.
 
 Derived in notebook 01.
 """
@@ -83,6 +83,70 @@ def _check(arrays: dict[str, np.ndarray], source: str, remedy: str) -> None:
             )
 
 
+class Pictures(NamedTuple):
+    """Pictures of one size with a class each, and the classes' names, if they have any."""
+
+    images: np.ndarray  # (n, size, size) or (n, size, size, 3) uint8 in 0..255
+    labels: np.ndarray  # (n,) int32 in 0..classes-1
+    class_names: tuple[str, ...]  # one a class, or () if they only have numbers
+
+
+def load_pictures(path: str | Path) -> Pictures:
+    """Pictures of your own from an `.npz` file with `images`, `labels` and, if you like, `class_names`.
+
+    `images` `(n, size, size)` or `(n, size, size, channels)` uint8, size divisible by 4 from 16 to 64, 1 or 3
+    channels; `labels` `(n,)` whole numbers from 0 on; `class_names` texts, the first for class 0.
+    Raises `DataError` for a file that can't be read, and `ValueError` that says what is wrong with its arrays.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("images", "labels", "class_names") if name in file.files}
+    except FileNotFoundError:
+        raise DataError(f"{path} doesn't exist.") from None
+    except Exception as error:  # a damaged archive can raise almost anything, from zlib.error to KeyError
+        raise DataError(
+            f"{path} can't be read ({error}); it must be what np.savez(path, images=..., labels=...) writes, "
+            "with plain arrays, not objects."
+        ) from error
+    for name in ("images", "labels"):
+        if name not in arrays:
+            raise ValueError(f"{path} must hold an array {name!r}; it holds {sorted(arrays) or 'neither'}.")
+    images, labels = arrays["images"], arrays["labels"]
+    _check_pictures(images)
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"labels must be ({len(images)},) whole numbers, one a picture, not {labels.shape} {labels.dtype}."
+        )
+    if labels.min() < 0 or len(np.unique(labels)) < 2:
+        raise ValueError(f"labels must be of at least 2 classes, from 0 on, not {np.unique(labels)[:5].tolist()}.")
+    names = tuple(str(name) for name in arrays.get("class_names", ()))
+    if names and len(names) <= labels.max():
+        raise ValueError(f"class_names must name the classes 0..{labels.max()}, but there are only {len(names)}.")
+    return Pictures(
+        images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images, labels.astype(np.int32), names
+    )
+
+
+def _check_pictures(images: np.ndarray) -> None:
+    if images.dtype != np.uint8:
+        raise ValueError(f"images must be uint8 in 0..255, not {images.dtype}.")
+    if images.ndim not in (3, 4) or len(images) == 0 or images.shape[1] != images.shape[2]:
+        raise ValueError(f"images must be (n, size, size) or (n, size, size, channels), not {images.shape}.")
+    size, channels = images.shape[1], images.shape[3] if images.ndim == 4 else 1
+    if size % 4 or not 16 <= size <= 64:
+        raise ValueError(f"images must have a size from 16 to 64 that is divisible by 4, not {size}.")
+    if channels not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, not {channels}.")
+
+
+def digest_of(images: np.ndarray, labels: np.ndarray) -> str:
+    """The SHA-256 of images and labels, whatever whole numbers the labels are stored as: 64 hexadecimal digits."""
+    found = hashlib.sha256(repr(images.shape).encode() + np.ascontiguousarray(images).tobytes())
+    found.update(np.asarray(labels, np.int32).tobytes())
+    return found.hexdigest()
+
+
 def training_split(mnist: Mnist) -> tuple[np.ndarray, np.ndarray]:
     """The 55,000 images `(55000, 28, 28)` uint8 and labels `(55000,)` that networks are trained on."""
     return mnist.train_images[:-HELD_OUT], mnist.train_labels[:-HELD_OUT]
@@ -96,27 +160,31 @@ def held_out_split(mnist: Mnist) -> tuple[np.ndarray, np.ndarray]:
 def to_model_range(images: np.ndarray | tf.Tensor) -> tf.Tensor:
     """Pixels `(batch, 28, 28)` uint8 in 0..255 -> `(batch, 28, 28, 1)` float32 in [-1, 1], background -1.
 
-    Noise is symmetric around zero, so the images should be too (Ho et al. 2020, section 3.3).
-    Raises `ValueError` for another type or rank. Derived in notebook 01.
+    Colour pictures `(batch, size, size, 3)` keep their shape. Noise is symmetric around zero, so the images should be
+    too (Ho et al. 2020, section 3.3). Raises `ValueError` for another type or shape. Derived in notebook 01.
     """
-    if images.dtype != np.uint8 or len(images.shape) != 3:
-        raise ValueError(f"images must be (batch, height, width) uint8, not {tuple(images.shape)} {images.dtype}.")
-    return tf.cast(images, tf.float32)[..., tf.newaxis] / 127.5 - 1.0  # (batch, 28, 28) -> (batch, 28, 28, 1)
+    shape = tuple(images.shape)
+    if images.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
+        raise ValueError(
+            f"images must be (batch, height, width), or the same with 3 colours, uint8, not {shape} {images.dtype}."
+        )
+    if len(shape) == 3:
+        images = images[..., np.newaxis]  # (batch, 28, 28) -> (batch, 28, 28, 1)
+    return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
 def to_pixels(images: np.ndarray | tf.Tensor) -> np.ndarray:
     """The inverse: `(batch, 28, 28, 1)` float in [-1, 1] -> `(batch, 28, 28)` uint8; values outside are clipped.
 
-    Raises `ValueError` for another rank, or for NaN. Derived in notebook 01.
+    With 3 channels they are kept. Raises `ValueError` for another shape, or for NaN. Derived in notebook 01.
     """
     images = np.asarray(images)
-    if images.ndim != 4 or images.shape[-1] != 1 or not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"images must be (batch, height, width, 1) float, not {images.shape} {images.dtype}.")
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images must be (batch, height, width, 1 or 3) float, not {images.shape} {images.dtype}.")
     if np.isnan(images).any():
         raise ValueError("images must be numbers in [-1, 1], but some are NaN.")
-    return np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)[
-        ..., 0
-    ]  # (batch, 28, 28, 1) -> (batch, 28, 28)
+    pixels = np.rint((np.clip(images, -1, 1) + 1) * 127.5).astype(np.uint8)
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels  # (batch, 28, 28, 1) -> (batch, 28, 28)
 
 
 def shuffled_index(numbers: tf.Tensor, count: int, seed: int) -> tf.Tensor:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import bootstrap
 from tqdm import tqdm
 
-from helpers.checkpoints import SHIPPED, load_unet
+from helpers.checkpoints import SHIPPED, load_digits_unet, load_unet
 from helpers.classifier import FOLDER, extract_features, load_classifier, read_images
 from helpers.clip import digit_prompts, load_clip, zero_shot
 from helpers.command_line import CommandLine, one_line_errors
@@ -143,7 +143,7 @@ def describe_run(weights: Path, images: int, seed: int) -> dict:
     measuring = {role: sha256_of_file(FOLDER / f"{role}.weights.h5") for role in ("features", "judge")}
     names = ("method", "steps", "eta", "guidance_scale", "guidance_interval")
     sampler = {name: inspect.signature(sample).parameters[name].default for name in names}
-    sampler["steps"] = default_steps(load_unet(weights)[1], sampler["method"])
+    sampler["steps"] = default_steps(load_digits_unet(weights)[1], sampler["method"])
     return {
         "network": weights.name,
         "weights_sha256": sha256_of_file(weights / "unet.weights.h5"),

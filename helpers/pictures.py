@@ -1,4 +1,4 @@
-"""Grey pixels to PNG files and back, many images in one picture, bars: without a figure, in a millisecond each."""
+"""Pixels to PNG files and back, many images in one picture, bars: without a figure, in a millisecond each."""
 
 from collections.abc import Sequence
 
@@ -24,23 +24,30 @@ def decode_png(png: bytes) -> np.ndarray:
 
 
 def image_grid(pixels: np.ndarray, columns: int, enlarge: int = 1, gap: int = 0, fill: int = 0) -> np.ndarray:
-    """Images `(n, h, w)` uint8 as one `(H, W)` uint8, row by row, each pixel `enlarge` times as large.
+    """Images `(n, h, w)` or `(n, h, w, 3)` uint8 as one `(H, W)` or `(H, W, 3)`, row by row.
 
-    Between them are `gap` pixels of brightness `fill`, and so is what the last row leaves empty.
+    Each pixel is `enlarge` times as large. Between them are `gap` pixels of brightness `fill`, and so is what the last
+    row leaves empty.
     """
     columns = min(columns, len(pixels))
     rows = -(-len(pixels) // columns)
     pixels = pixels.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
-    missing = ((0, rows * columns - len(pixels)), (0, gap), (0, gap))
-    pixels = np.pad(pixels, missing, constant_values=fill)  # (rows columns, h, w), gap included
-    height, width = pixels.shape[1:]
+    missing = ((0, rows * columns - len(pixels)), (0, gap), (0, gap), (0, 0))
+    pixels = np.pad(pixels, missing[: pixels.ndim], constant_values=fill)  # (rows columns, h, w), gap included
+    height, width, *colours = pixels.shape[1:]
     # (rows, columns, h, w) -> (rows, h, columns, w) -> one picture (rows h, columns w)
-    picture = pixels.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    picture = pixels.reshape(rows, columns, height, width, *colours).swapaxes(1, 2)
+    picture = picture.reshape(rows * height, columns * width, *colours)
     return picture[: picture.shape[0] - gap, : picture.shape[1] - gap]
 
 
+def enlargement(size: int, pixels: int) -> int:
+    """How many times as large pictures of `size` pixels are drawn so that each is about `pixels` wide."""
+    return max(1, round(pixels / size))
+
+
 def as_pngs(frames: Sequence[np.ndarray | bytes], enlarge: int = 6) -> list[bytes]:
-    """Frames as PNG files: images `(h, w)` or `(h, w, 1)` in [-1, 1], enlarged, or PNG files as they are."""
+    """Frames as PNG files: images `(h, w)` or `(h, w, 1 or 3)` in [-1, 1], enlarged, or PNG files as they are."""
     if len(frames) == 0:
         raise ValueError("frames must be at least one picture, not an empty list.")
     if all(isinstance(frame, bytes) for frame in frames):
@@ -49,11 +56,11 @@ def as_pngs(frames: Sequence[np.ndarray | bytes], enlarge: int = 6) -> list[byte
     else:
         images = [np.asarray(frame, np.float32) for frame in frames]
         sizes = {image.shape for image in images}
-        if not all(len(size) == 2 or (len(size) == 3 and size[2] == 1) for size in sizes):
-            raise ValueError(f"frames must be (h, w) or (h, w, 1), not {sorted(sizes)}.")
+        if not all(len(size) == 2 or (len(size) == 3 and size[2] in (1, 3)) for size in sizes):
+            raise ValueError(f"frames must be (h, w) or (h, w, 1 or 3), not {sorted(sizes)}.")
         if not all(np.all(np.abs(image) <= 1.001) for image in images):  # NaN fails this too
             raise ValueError("frames must be numbers in [-1, 1]; scale or clip them first.")
-        pixels = [to_pixels(image.reshape(1, *image.shape[:2], 1)) for image in images]  # (1, h, w) each
+        pixels = [to_pixels(image.reshape(1, *image.shape[:2], -1)) for image in images]  # (1, h, w) or (1, h, w, 3)
         pngs = [encode_png(image_grid(one, 1, enlarge)) for one in pixels]
     if len(sizes) > 1:
         raise ValueError(f"frames must have one size, not {sorted(sizes)}.")
@@ -69,7 +76,8 @@ def histogram(values: np.ndarray, size: int = 168, limit: float = 3.0, highest: 
     density, edges = np.histogram(values, bars, (-limit, limit))
     density = density / values.size / (edges[1] - edges[0])  # (bars,)
     level = (size - np.arange(size)) / size * highest  # (size,): the density at each row of pixels
-    picture = np.where(level[:, np.newaxis] <= np.repeat(density, size // bars), 170, 0)  # (size, size)
+    across = density[np.arange(size) * bars // size]  # (size,): the bar at each column
+    picture = np.where(level[:, np.newaxis] <= across, 170, 0)  # (size, size)
     place = (np.arange(size) + 0.5) / size * 2 * limit - limit  # (size,): the value at each column
     curve = np.exp(-(place**2) / 2) / np.sqrt(2 * np.pi)
     row = size - 1 - np.rint(curve / highest * size).astype(int)

@@ -24,8 +24,8 @@ from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import to_pixels
 from helpers.diffusion import Schedule, keyed_noise, predict_x_0
 from helpers.files import write_aside
-from helpers.pictures import encode_png, image_grid
-from helpers.unet import predict_noise
+from helpers.pictures import encode_png, enlargement, image_grid
+from helpers.unet import UNetConfig, predict_noise
 
 BATCH_SIZE = 25  # images a batch: small enough that a 10x10 grid keeps every core busy
 MOST_DIGITS = 10_000  # of one request: their picture has 125 million pixels
@@ -187,6 +187,12 @@ def _compiled_loop(unet: keras.Model, schedule: Schedule, clip_x_0: bool, record
     return loop.get_concrete_function()  # compiled here and once: threads that meet a new function all compile it
 
 
+def local_devices() -> list[str]:
+    """What a request's batches are dealt out to: every GPU; without one, the CPU."""
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return [device.name for device in tf.config.list_logical_devices(kind)]
+
+
 def default_steps(schedule: Schedule, method: str) -> int:
     """Network evaluations if none are asked for: Algorithm 2 takes every step, DDIM 20, DPM-Solver++ 10."""
     return min({"ddim": 20, "dpm++": 10}.get(method, schedule.steps), schedule.steps)
@@ -231,10 +237,13 @@ def sample(
 
     numbers = _check_numbers(numbers, len(labels))
     loop = _compiled_loop(unet, schedule, clip_x_0, keep is not None)
+    devices = local_devices()
 
     def draw(start: int) -> tuple[np.ndarray, ...]:
         part = slice(start, start + BATCH_SIZE)
-        drawn, frames = loop(labels[part], numbers[part], np.int64(seed), times, np.float32(table), np.float32(scales))
+        request = (labels[part], numbers[part], np.int64(seed), times, np.float32(table), np.float32(scales))
+        with tf.device(devices[start // BATCH_SIZE % len(devices)]):  # the weights are read from where they lie
+            drawn, frames = loop(*request)
         return drawn.numpy(), *(kept.numpy()[list(keep)] for kept in frames)  # x_t and x_0: (kept, batch, 28, 28, 1)
 
     with ThreadPoolExecutor(THREADS) as pool:  # TensorFlow computes outside Python's lock
@@ -306,8 +315,26 @@ def read_digits(text: str) -> np.ndarray:
     return np.array([int(character) for character in text], np.int32)
 
 
+def read_labels(text: str, config: UNetConfig) -> np.ndarray:
+    """What to draw, as labels `(n,)` int32: "314", or for other networks "12, 3" or "red disc, blue square".
+
+    Up to ten classes without names are read digit by digit. Raises `ValueError` for what the network doesn't know.
+    """
+    if config.kind == "digit":
+        labels = read_digits(text)
+        if labels.max() >= config.num_classes:
+            raise ValueError(f"digits must be 0 to {config.num_classes - 1}, not {labels.max()}.")
+        return labels
+    asked = [name.strip() for name in text.split(",")]
+    for name in asked:
+        if name not in config.classes:
+            few = ", ".join(config.classes[:5]) + (", ..." if config.num_classes > 5 else "")
+            raise ValueError(f"{name!r} is none of the classes ({few}); separate several by commas.")
+    return np.array([config.classes.index(name) for name in asked], np.int32)
+
+
 def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: int = 4) -> None:
-    """Write images `(n, 28, 28, 1)` in [-1, 1] as one grey PNG, row by row, each pixel `enlarge` times as large."""
+    """Write images `(n, 28, 28, 1 or 3)` in [-1, 1] as one PNG, row by row, each pixel `enlarge` times as large."""
     picture = image_grid(to_pixels(images), columns, enlarge)
     with write_aside(path) as temporary:
         temporary.write_bytes(encode_png(picture))
@@ -317,7 +344,7 @@ def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: i
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = CommandLine(prog="python -m helpers.sampling", description="Draw handwritten digits.")
-    parser.add_argument("digits", help='what to draw, for example "3141592653"')
+    parser.add_argument("digits", help='what to draw: "3141592653", or class names with commas between them')
     parser.add_argument("--out", type=Path, default=Path("digits.png"), help="PNG to write (default %(default)s)")
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained network")
     defaults = sample.__kwdefaults__
@@ -326,13 +353,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--guidance-scale", type=float, default=defaults["guidance_scale"])
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other digits")
     args = parser.parse_args(arguments)
-    labels = read_digits(args.digits)
     if args.out.suffix != ".png" or args.out.is_dir():
         raise ValueError(f"--out must be a file that ends in .png, not {args.out.name!r}.")
     unet, schedule = load_unet(args.weights)
+    config = unet.unet_config
+    labels = read_labels(args.digits, config)
     options = {"method": args.method, "steps": args.steps, "guidance_scale": args.guidance_scale, "seed": args.seed}
-    save_png(args.out, sample(unet, schedule, labels, **options).images)
-    print(f"{len(labels)} digits in {args.out}")
+    save_png(args.out, sample(unet, schedule, labels, **options).images, enlarge=enlargement(config.image_size, 112))
+    print(f"{len(labels)} {'digits' if config.kind == 'digit' else 'pictures'} in {args.out}")
     return 0
 
 

@@ -26,20 +26,25 @@ class Trajectories(NamedTuple):
     x_t: np.ndarray  # the noisy images
     x_0: np.ndarray  # the clean images that the network predicted there, clipped to [-1, 1]
     difference: np.ndarray  # noise_cond - noise_uncond there; zero for the finished digits
+    names: tuple[str, ...]  # n of them: what each digit, or class of your own pictures, is called
+    kind: str = "digit"  # or "class"
 
 
 def record_trajectories(
     unet: keras.Model,
     schedule: Schedule,
-    digits: Sequence[int] = range(10),
+    digits: Sequence[int] | None = None,
     scales: Sequence[float] = (0.0, 1.0, 2.0, 4.0),
     steps_kept: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Trajectories:
     """Draw each of `digits` at each guidance scale with DDIM in 20 steps, and keep what it saw on the way.
 
-    `steps_kept` are some of these steps (default: all). Raises `ValueError` as `sample` does.
+    `digits` are labels (default: all, or the first ten), `steps_kept` some of these steps (default: all).
+    Raises `ValueError` as `sample` does.
     """
+    config = unet.unet_config
+    digits = range(min(10, config.num_classes)) if digits is None else digits
     kept = range(STEPS) if steps_kept is None else steps_kept
     if len(scales) == 0 or len(kept) == 0:
         raise ValueError("scales and steps_kept must each name at least one.")
@@ -58,6 +63,7 @@ def record_trajectories(
         last = np.zeros_like(images[np.newaxis])
         pictures["difference"].append(np.concatenate([difference.numpy().reshape(seen.x_t.shape), last]))
     recorded = {name: np.stack(values) for name, values in pictures.items()}
+    recorded |= {"names": tuple(config.classes[d] if d >= 0 else "not given" for d in digits), "kind": config.kind}
     return Trajectories(
         np.asarray(digits, np.int32), np.asarray(scales, float), seen.t, schedule.alpha_bars[seen.t], **recorded
     )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from helpers.checkpoints import SHIPPED, load_unet
+from helpers.checkpoints import SHIPPED, load_digits_unet
 from helpers.classifier import digit_accuracy, extract_features, load_classifier, pixel_spread
 from helpers.command_line import CommandLine, one_line_errors
 from helpers.data import held_out_split, load_mnist, to_model_range, training_split
@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--front", action="store_true", help="few to many steps instead of several scales")
     parser.add_argument("--out", type=Path, help="CSV to write")
     args = parser.parse_args(arguments)
-    unet, schedule = load_unet(args.weights)
+    unet, schedule = load_digits_unet(args.weights)
     yardstick = Yardstick(args.images)
     rows = []
     for setting in front_settings() if args.front else scale_settings():

@@ -30,9 +30,11 @@ class UNetConfig:
     class_in_embedding: bool = True  # the digit also enters through the embedding, not only as a map
     skip_connections: bool = True  # False only for notebook 03's experiment
     predicts: str = "velocity"  # what the output is: "noise" or "velocity"
+    class_names: tuple[str, ...] = ()  # one a class; without them classes are called by their numbers
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "class_names", tuple(self.class_names))
         limits = {"image_size": 64, "channels": 3, "num_classes": 1000, "embedding_width": 1024, "heads": 16}
         limits |= {"patch_size": 4, "blocks": 4, "middle_blocks": 8}
         for name, largest in limits.items():
@@ -51,8 +53,23 @@ class UNetConfig:
             raise ValueError(f"embedding_width must be even, not {self.embedding_width}.")
         if self.widths[-1] % self.heads:
             raise ValueError(f"heads must divide the last of widths ({self.widths[-1]}), not {self.heads}.")
+        names = self.class_names
+        if names and (len(names) != self.num_classes or len(set(names)) != len(names) or "" in names):
+            raise ValueError(f"class_names must be {self.num_classes} different names or none, not {names}.")
+        if any("," in name or name != name.strip() for name in names):
+            raise ValueError(f"class_names must have no comma and no space at their ends, not {names}.")
         if self.predicts not in ("noise", "velocity"):
             raise ValueError(f"predicts must be 'noise' or 'velocity', not {self.predicts!r}.")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What each class is called: by its name, or without names by its number."""
+        return self.class_names or tuple(str(label) for label in range(self.num_classes))
+
+    @property
+    def kind(self) -> str:
+        """What a class is: a "digit", which is typed as one character, or a "class" with a longer name."""
+        return "class" if self.class_names or self.num_classes > 10 else "digit"
 
 
 def sinusoidal_embedding(t: keras.KerasTensor, width: int) -> keras.KerasTensor:

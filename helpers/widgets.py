@@ -16,9 +16,9 @@ from IPython.display import display
 
 from helpers.data import to_pixels
 from helpers.diffusion import Schedule, add_noise
-from helpers.pictures import PAPER, as_pngs, decode_png, encode_png, histogram, image_grid
+from helpers.pictures import PAPER, as_pngs, decode_png, encode_png, enlargement, histogram, image_grid
 from helpers.player import player_html
-from helpers.sampling import read_digits, sample
+from helpers.sampling import read_labels, sample
 from helpers.trajectories import Trajectories
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -69,7 +69,7 @@ class Shown:
 
 
 class Scrubber(Shown):
-    """A slider over `frames`: images `(h, w)` or `(h, w, 1)` in [-1, 1], or PNG files, all of one size.
+    """A slider over `frames`: images `(h, w)` or `(h, w, 1 or 3)` in [-1, 1], or PNG files, all of one size.
 
     `readout(i)` gives the text beside frame i, a line or a list of lines; it is asked once a frame, here. `titles`
     stand above the picture, evenly spaced. `control` names what the slider runs over, `count` frames of them at a time
@@ -169,23 +169,26 @@ def _shares(t: int, alpha_bar: float) -> list[str]:
 class ForwardScrubber(Scrubber):
     """A slider over t: the image x_t, its histogram, and how much signal and noise there is.
 
-    `x_0` and `noise` `(28, 28, 1)`, x_0 in [-1, 1]; frame t is `add_noise(schedule, x_0, t, noise)`, and half of it is
-    what is drawn, because noise has no limits. Raises `ValueError` for other shapes or ranges.
+    `x_0` and `noise` `(size, size, 1 or 3)`, x_0 in [-1, 1]; frame t is `add_noise(schedule, x_0, t, noise)`, and half
+    of it is what is drawn, because noise has no limits. Raises `ValueError` for other shapes or ranges.
     """
 
     def __init__(
         self, schedule: Schedule, x_0: np.ndarray, noise: np.ndarray, label: str = "Forward diffusion, step by step"
     ) -> None:
         x_0, noise = np.asarray(x_0, np.float32), np.asarray(noise, np.float32)
-        if x_0.ndim != 3 or x_0.shape[2] != 1 or x_0.shape != noise.shape:
-            raise ValueError(f"x_0 and noise must be (28, 28, 1) both, not {x_0.shape} and {noise.shape}.")
+        if x_0.ndim != 3 or x_0.shape[2] not in (1, 3) or x_0.shape != noise.shape:
+            raise ValueError(f"x_0 and noise must be (size, size, 1 or 3) both, not {x_0.shape} and {noise.shape}.")
         if not np.all(np.abs(x_0) <= 1.001) or not np.isfinite(noise).all():  # NaN fails this too
             raise ValueError("x_0 must be numbers in [-1, 1], and noise finite numbers.")
         x_t = add_noise(schedule, x_0[np.newaxis], np.arange(schedule.steps), noise[np.newaxis]).numpy()
 
         def draw(image: np.ndarray) -> bytes:
-            picture = image_grid(to_pixels(image[np.newaxis] / 2), 1, enlarge=6)  # (168, 168)
-            return encode_png(image_grid(np.stack([picture, histogram(image, len(picture))]), 2, gap=8, fill=PAPER))
+            picture = image_grid(to_pixels(image[np.newaxis] / 2), 1, enlargement(len(image), 168))  # (168, 168)
+            bars = histogram(image, len(picture))  # (168, 168)
+            if picture.ndim == 3:
+                bars = bars[..., np.newaxis].repeat(3, axis=2)  # (168, 168, 3)
+            return encode_png(image_grid(np.stack([picture, bars]), 2, gap=8, fill=PAPER))
 
         def read(t: int) -> list[str]:
             alpha_bar = schedule.alpha_bars[t]
@@ -206,30 +209,36 @@ class DenoisingScrubber(Scrubber):
     -3 times, so that bright means more ink.
     """
 
-    def __init__(self, trajectories: Trajectories, label: str = "A digit being born") -> None:
+    def __init__(self, trajectories: Trajectories, label: str | None = None) -> None:
         digits, scales, t, alpha_bars = trajectories[:4]
+        names, kind = trajectories.names, trajectories.kind
         count = len(t) + 1
         places = [(s, n, k) for s in range(len(scales)) for n in range(len(digits)) for k in range(count)]
 
         def draw(s: int, n: int, k: int) -> bytes:
-            x_t, x_0, difference = (images[s, k, n] for images in trajectories[4:])
+            x_t, x_0, difference = (images[s, k, n] for images in trajectories[4:7])
             panels = to_pixels(np.stack([x_t if k == len(t) else x_t / 2, x_0, -3 * difference]))  # (3, 28, 28)
-            return encode_png(image_grid(panels, 3, enlarge=6, gap=8, fill=PAPER))
+            return encode_png(image_grid(panels, 3, enlargement(len(x_0), 168), gap=8, fill=PAPER))
 
         def read(frame: int) -> list[str]:
             s, n, k = places[frame]
             state = [f"step {k + 1} of {len(t)}", *_shares(t[k], alpha_bars[k])] if k < len(t) else ["finished"]
-            return [f"digit {digits[n]}, guidance scale {scales[s]:g}", *state]
+            return [f"{kind} {names[n]}, guidance scale {scales[s]:g}", *state]
 
         titles = ("x_t", "predicted x_0", "guidance difference")
+        label = label or f"A {'digit' if kind == 'digit' else 'picture'} being born"
         super().__init__([draw(*place) for place in places], label, read, titles=titles, control="step", count=count)
-        tooltips = ({TOOLTIP: "The digit that was asked for"}, {TOOLTIP: "0: the digit is ignored; above 1: guided"})
-        names = [[(str(digit), n) for n, digit in enumerate(digits)], [(f"{x:g}", s) for s, x in enumerate(scales)]]
-        self.digit = ipywidgets.Dropdown(options=names[0], description="digit", **tooltips[0], **CLOSE)
-        self.scale = ipywidgets.SelectionSlider(
-            options=names[1], value=len(scales) // 2, description="guidance scale", **tooltips[1], **CLOSE
+        tooltips = (
+            {TOOLTIP: f"The {kind} that was asked for"},
+            {TOOLTIP: f"0: the {kind} is ignored; above 1: guided"},
         )
-        self.digit.layout.width, self.scale.layout.margin = "110px", "2px 2px 2px 24px"
+        options = [[(name, n) for n, name in enumerate(names)], [(f"{x:g}", s) for s, x in enumerate(scales)]]
+        self.digit = ipywidgets.Dropdown(options=options[0], description=kind, **tooltips[0], **CLOSE)
+        self.scale = ipywidgets.SelectionSlider(
+            options=options[1], value=len(scales) // 2, description="guidance scale", **tooltips[1], **CLOSE
+        )
+        self.digit.layout.width = f"{102 + 8 * max(map(len, names))}px"
+        self.scale.layout.margin = "2px 2px 2px 24px"
         for choice in (self.digit, self.scale):
             choice.observe(self._choose, "value")
         title, *others = self.widget.children
@@ -272,35 +281,39 @@ class GuidanceExplorer(Scrubber):
             marked = [("▸ " if i == chosen else "\u2003") + row for i, row in enumerate(rows)]
             return ["guidance scale", *marked]
 
-        frames = [encode_png(image_grid(to_pixels(np.asarray(grid)), 10, enlarge=2)) for grid in grids]
+        frames = [encode_png(image_grid(to_pixels(grid), 10, enlargement(len(grid[0]), 56))) for grid in grids]
         super().__init__(frames, label, read, control="scale", milliseconds=1000)
 
 
 class DrawDigits(Shown):
     """A text field and a seed: type digits, press Enter, and the network draws them, in any number up to 40.
 
-    What isn't a digit is answered with a sentence.
+    A network of your own pictures is asked for its classes by name, with commas between them. What it doesn't know is
+    answered with a sentence.
     """
 
     LONGEST = 40
 
     def __init__(self, unet: keras.Model, schedule: Schedule) -> None:
         self.unet, self.schedule = unet, schedule
+        config = unet.unet_config
+        self.things = "digits" if config.kind == "digit" else "classes"
+        several = ", ".join(config.classes[:2]) if config.kind == "class" else "2024" if config.num_classes > 4 else "0"
         self.text = ipywidgets.Text(
-            description="digits",
-            placeholder="such as 2024, then Enter",
+            description=self.things,
+            placeholder=f"such as {several}, then Enter",
             continuous_update=False,  # not at every key
-            **{TOOLTIP: f"Up to {self.LONGEST} digits, then press Enter"},
+            **{TOOLTIP: f"Up to {self.LONGEST} {self.things}, then press Enter"},
             **CLOSE,
         )
         self.seed = ipywidgets.BoundedIntText(
             value=0, min=0, max=2**31 - 1, description="seed", **{TOOLTIP: "Another seed, another handwriting"}, **CLOSE
         )
         self.seed.layout.width, self.seed.layout.margin = "140px", "2px 16px"
-        self.button = ipywidgets.Button(description="Draw", tooltip="Draw the digits", button_style="primary")
+        self.button = ipywidgets.Button(description="Draw", tooltip=f"Draw the {self.things}", button_style="primary")
         self.message = ipywidgets.HTML()
         self.image = ipywidgets.Image(format="png", layout={"display": "none", "align_self": "flex-start"})
-        self._say("Type digits and press Enter.")
+        self._say(f"Type {self.things} and press Enter.")
         for field in (self.text, self.seed):
             field.observe(self._draw, "value")
         self.button.on_click(self._draw)
@@ -313,15 +326,15 @@ class DrawDigits(Shown):
     def _draw(self, _: object = None) -> None:
         digits = self.text.value.strip()
         try:
-            labels = read_digits(digits)
+            labels = read_labels(digits, self.unet.unet_config)
             if len(labels) > self.LONGEST:
-                raise ValueError(f"digits must be at most {self.LONGEST}, not {len(labels)}.")
+                raise ValueError(f"{self.things} must be at most {self.LONGEST}, not {len(labels)}.")
             self._say(f"Drawing {digits} ...")
             images = sample(self.unet, self.schedule, labels, seed=self.seed.value).images
         except ValueError as error:
             self.image.layout.display = "none"
             self._say(str(error))
             return
-        self.image.value = encode_png(image_grid(to_pixels(images), 10, enlarge=3))
+        self.image.value = encode_png(image_grid(to_pixels(images), 10, enlargement(images.shape[1], 84)))
         self.image.layout.display = None
         self._say(f"{digits}, seed {self.seed.value}")

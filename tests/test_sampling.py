@@ -1,5 +1,9 @@
 """The compiled loop, guidance, seeds, and what a request may not be. The solvers' maths is in test_solvers.py."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -216,3 +220,62 @@ def test_save_png_fills_the_last_row(tmp_path):
     picture = tf.io.decode_png((tmp_path / "grid.png").read_bytes()).numpy()[..., 0]
     assert picture.shape == (56, 56)
     assert [picture[0, 0], picture[0, 55], picture[55, 0], picture[55, 55]] == [255, 128, 255, 0]
+
+
+# --- several devices ---
+
+ON_TWO_DEVICES = """
+import tensorflow as tf
+
+import helpers.sampling as sampling
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from helpers.checkpoints import SHIPPED
+from helpers.evaluation import _draw
+
+sampling.BATCH_SIZE, compiled, seen = 3, sampling._compiled_loop, []
+
+
+def noting_devices(*arguments):
+    loop = compiled(*arguments)
+
+    def noted(labels, numbers, *rest):
+        images, frames = loop(labels, numbers, *rest)
+        seen.append((int(numbers[0]), images.device[-5:]))
+        return images, frames
+
+    return noted
+
+
+sampling._compiled_loop = noting_devices
+unet, schedule = sampling.load_unet()
+labels = np.arange(10, dtype=np.int32)
+two, trajectory = sampling.sample(unet, schedule, labels, steps=4, seed=2, keep=[1])
+assert sorted(seen) == [(0, "CPU:0"), (3, "CPU:1"), (6, "CPU:0"), (9, "CPU:1")], seen
+seen.clear()
+report_card = _draw(SHIPPED, labels, 2, Path(sys.argv[1]), progress=False)
+assert {device for _, device in seen} == {"CPU:0", "CPU:1"}
+sampling.local_devices = lambda: ["/CPU:0"]
+one, same_trajectory = sampling.sample(unet, schedule, labels, steps=4, seed=2, keep=[1])
+np.testing.assert_array_equal(one, two)
+np.testing.assert_array_equal(trajectory.x_0, same_trajectory.x_0)
+np.testing.assert_array_equal(report_card, sampling.sample(unet, schedule, labels, seed=2).images)
+"""
+
+
+def test_two_devices_draw_what_one_draws(tmp_path):
+    """In a process of its own: TensorFlow splits its device up only before it has used it."""
+    command = [sys.executable, "-c", ON_TWO_DEVICES, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(sampling.__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_one_device_by_default():
+    assert [name[-5:] for name in sampling.local_devices()] == ["CPU:0"]

@@ -3,9 +3,6 @@
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -240,42 +237,6 @@ def test_held_out_mse_of_predicting_zero_is_one(mnist, schedule):
         held_out_mse(Spy("noise"), schedule, mnist.train_images[:99], mnist.train_labels[:99])
 
 
-def free_ports(count):
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]  # all open at once: no port twice
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports
-
-
-def run_workers(tmp_path, count):
-    """Start `count` workers on loopback; returns what each of them saw."""
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
-    workers = []
-    for index in range(count):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-        if count > 1:
-            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            environment["TF_CONFIG"] = json.dumps(cluster)
-        command = [sys.executable, str(ROOT / "tests" / "worker.py"), str(tmp_path / f"{count}-{index}.json")]
-        workers.append(subprocess.Popen([*command, "multiworker" if count > 1 else "none"], env=environment))
-    try:
-        assert [worker.wait(timeout=240) for worker in workers] == [0] * count
-    finally:
-        for worker in workers:
-            worker.kill()
-    return [json.loads((tmp_path / f"{count}-{index}.json").read_text()) for index in range(count)]
-
-
-def test_two_workers_follow_one_process(tmp_path):
-    """Same global batch, clipping active, on the real U-Net at small width."""
-    [alone], [first, second] = run_workers(tmp_path, 1), run_workers(tmp_path, 2)
-    assert len(alone["losses"]) == 6
-    np.testing.assert_allclose(first["losses"], alone["losses"], rtol=1e-4)
-    assert first["losses"] == second["losses"]
-    np.testing.assert_allclose(first["average_weights"], alone["average_weights"], rtol=1e-4)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -312,8 +273,3 @@ def test_command_line_says_what_is_wrong_in_one_line(arguments, message, tmp_pat
     assert training.main(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and error.count("\n") == 1
-
-
-def test_unknown_strategy():
-    with pytest.raises(ValueError, match="distribute must be"):
-        training.make_strategy("cloud")

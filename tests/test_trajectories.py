@@ -27,6 +27,15 @@ def test_trajectories_are_what_the_sampler_saw(lively_unet, schedule):
             difference = (cond - uncond).numpy()
             tolerance = 1e-3 * np.abs(difference).max()
             np.testing.assert_allclose(recorded.difference[s, k], difference, atol=tolerance)
+    assert (recorded.names, recorded.kind) == (("3", "8"), "digit")
     for options in ({"scales": ()}, {"steps_kept": []}, {"steps_kept": [20]}, {"digits": [10]}, {"digits": []}):
         with pytest.raises(ValueError, match=r"^[a-z_]+ .*must .*\.$"):
             record_trajectories(lively_unet, schedule, **options)
+
+
+def test_trajectories_of_other_pictures_have_their_names_and_shape(shapes_unet, schedule):
+    recorded = record_trajectories(shapes_unet, schedule, [3, -1, 0], scales=(2.0,), steps_kept=[5])
+    assert recorded.x_t.shape == recorded.x_0.shape == recorded.difference.shape == (1, 2, 3, 20, 20, 3)
+    assert (recorded.names, recorded.kind) == (("blue cross", "not given", "red disc"), "class")
+    everything = record_trajectories(shapes_unet, schedule, scales=(1.0,), steps_kept=[19])
+    assert everything.digits.tolist() == [0, 1, 2, 3]

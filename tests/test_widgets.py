@@ -14,7 +14,7 @@ from IPython.utils.capture import capture_output
 from helpers.diffusion import add_noise
 from helpers.pictures import as_pngs, decode_png, encode_png, histogram, image_grid
 from helpers.sampling import sample
-from helpers.trajectories import Trajectories
+from helpers.trajectories import Trajectories, record_trajectories
 from helpers.widgets import WIDGET_VIEW, DenoisingScrubber, DrawDigits, ForwardScrubber, GuidanceExplorer, Scrubber
 
 RANDOM = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def recorded():
     shape = (3, 5, 2, 28, 28, 1)
     x_t, x_0, difference = RANDOM.uniform(-1, 1, (3, *shape)).astype(np.float32)
     scales, t = np.array([0.0, 1.0, 2.5]), np.array([99, 70, 40, 9])
-    return Trajectories(np.array([4, 7]), scales, t, np.array([0.01, 0.2, 0.6, 0.9]), x_t, x_0, difference)
+    return Trajectories(np.array([4, 7]), scales, t, np.array([0.01, 0.2, 0.6, 0.9]), x_t, x_0, difference, ("4", "7"))
 
 
 def test_dragging_shows_every_frame():
@@ -165,8 +165,8 @@ def test_png_files_are_shown_as_they_are():
     ("frames", "options", "sentence"),
     [
         ([], {}, "frames must be at least one picture"),
-        (np.zeros((2, 8)), {}, r"frames must be \(h, w\) or \(h, w, 1\)"),
-        (np.zeros((2, 8, 8, 3)), {}, r"frames must be \(h, w\) or \(h, w, 1\)"),
+        (np.zeros((2, 8)), {}, r"frames must be \(h, w\) or \(h, w, 1 or 3\)"),
+        (np.zeros((2, 8, 8, 2)), {}, r"frames must be \(h, w\) or \(h, w, 1 or 3\)"),
         ([np.zeros((8, 8)), np.zeros((8, 9))], {}, "frames must have one size"),
         (np.full((2, 8, 8), np.nan), {}, r"frames must be numbers in \[-1, 1\]"),
         (np.full((2, 8, 8), 255.0), {}, r"frames must be numbers in \[-1, 1\]"),
@@ -310,3 +310,65 @@ def test_wrong_digits_get_a_sentence(drawing, text, sentence):
     assert log[-1] == sentence and widget.image.layout.display == "none"
     widget.text.value = "1" * 40
     assert log[-1] == "1" * 40 + ", seed 0" and widget.image.layout.display != "none"
+
+
+# --- pictures of one's own: colours, other sizes, classes with names ---
+
+
+def pixels_as(values, enlarge):
+    """Values in the model's range, clipped, as a PNG file enlarged so much would hold them."""
+    pixels = np.rint((np.clip(values, -1, 1) + 1) * 127.5)
+    return pixels.repeat(enlarge, axis=-3).repeat(enlarge, axis=-2)
+
+
+def test_scrubber_in_colour():
+    frames = RANDOM.uniform(-1, 1, (2, 5, 6, 3))
+    scrubber = Scrubber(frames)
+    scrubber.slider.value = 1
+    np.testing.assert_array_equal(pixels_of(scrubber), pixels_as(frames[1], 6))
+
+
+def test_forward_scrubber_in_colour(schedule):
+    x_0, noise = RANDOM.uniform(-1, 1, (20, 20, 3)), RANDOM.standard_normal((20, 20, 3))
+    scrubber = ForwardScrubber(schedule, x_0, noise)
+    scrubber.slider.value = 60
+    x_t = add_noise(schedule, np.float32(x_0[np.newaxis]), 60, np.float32(noise[np.newaxis])).numpy()[0]
+    drawn = pixels_of(scrubber)  # 20 pixels, eight times as large, and beside them the histogram
+    np.testing.assert_allclose(drawn[:, :160], pixels_as(x_t / 2, 8), atol=1)
+    np.testing.assert_array_equal(drawn[:, 168:], histogram(x_t, 160)[..., np.newaxis].repeat(3, axis=-1))
+
+
+def test_denoising_scrubber_names_its_classes(shapes_unet, schedule):
+    recorded = record_trajectories(shapes_unet, schedule, scales=(0.0, 3.0), steps_kept=[0, 10])
+    scrubber = DenoisingScrubber(recorded)
+    assert scrubber.label == "A picture being born" and scrubber.digit.description == "class"
+    assert [name for name, _ in scrubber.digit.options] == ["red disc", "red cross", "blue disc", "blue cross"]
+    scrubber.digit.value, scrubber.scale.value, scrubber.slider.value = 3, 1, 1
+    assert "class blue cross, guidance scale 3" in text_of(page_of(scrubber))
+    panels = [recorded.x_t[1, 1, 3] / 2, recorded.x_0[1, 1, 3], -3 * recorded.difference[1, 1, 3]]
+    for left, panel in zip((0, 168, 336), panels, strict=True):
+        np.testing.assert_allclose(pixels_of(scrubber)[:, left : left + 160], pixels_as(panel, 8), atol=1)
+    assert "class blue cross, guidance scale 3" in scrubber.to_html()
+
+
+def test_guidance_explorer_in_colour():
+    grids = RANDOM.uniform(-1, 1, (2, 20, 32, 32, 3))
+    explorer = GuidanceExplorer(grids, [1, 2], [0.9, 1.0], [0.9, 0.5])
+    pixels = np.rint((grids[0] + 1) * 127.5).astype(np.uint8)
+    np.testing.assert_array_equal(pixels_of(explorer), image_grid(pixels, 10, enlarge=2))
+
+
+def test_typed_names_are_drawn(shapes_unet, schedule):
+    widget = DrawDigits(shapes_unet, schedule)
+    assert widget.text.placeholder == "such as red disc, red cross, then Enter" and widget.text.description == "classes"
+    assert text_of(widget.message)[1] == "Type classes and press Enter."
+    widget.text.value = "blue cross, red disc"
+    assert text_of(widget.message)[1] == "blue cross, red disc, seed 0"
+    pixels = np.rint((sample(shapes_unet, schedule, [3, 0]).images + 1) * 127.5).astype(np.uint8)
+    np.testing.assert_array_equal(decode_png(bytes(widget.image.value)), image_grid(pixels, 10, enlarge=4))
+    for text, sentence in (
+        ("7", "&#x27;7&#x27; is none of the classes (red disc, red cross, blue disc, blue cross); separate several"),
+        ("red disc, " * 40 + "red disc", "classes must be at most 40, not 41."),
+    ):
+        widget.text.value = text
+        assert text_of(widget.message)[1].startswith(sentence) and widget.image.layout.display == "none"

@@ -1,29 +1,49 @@
-"""One worker of the multi-worker test: trains a small U-Net and writes the losses it saw. Not a test itself."""
+"""One worker of the multi-worker tests: the training command, changed by a JSON text. Not a test itself."""
 
+import functools
 import json
+import os
+import signal
 import sys
 
-from helpers.training import make_strategy  # first: the cluster must exist before anything touches a device
+import helpers.training as training
+
+
+def report_into(path: str, save_every_seconds: float):
+    """`train` with a row of history for every step; the losses, and the average's weights, go into a file."""
+
+    def train(*arguments, **options):
+        every = {"history_every": 1, "save_every_seconds": save_every_seconds}
+        unet, schedule, history = train_itself(*arguments, **options, **every)
+        weights = [float(abs(weight).sum()) for weight in unet.get_weights()]
+        with open(path, "w") as file:
+            json.dump({"losses": {row["step"]: row["loss"] for row in history}, "average_weights": weights}, file)
+        return unet, schedule, history
+
+    train_itself = training.train
+    return train
+
+
+def killed_at(step: int):
+    """tqdm's `update`, which is called once a step, and ends this process without any farewell at one of them."""
+
+    def update(bar, n=1):
+        seen.append(n)
+        if len(seen) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return update_itself(bar, n)
+
+    update_itself, seen = training.tqdm.update, []
+    return update
+
 
 if __name__ == "__main__":
-    strategy = make_strategy(sys.argv[2])
-    from helpers.data import load_mnist
-    from helpers.objective import TrainingConfig
-    from helpers.training import train
-    from helpers.unet import UNetConfig
-
-    mnist = load_mnist()
-    network = UNetConfig(widths=(8, 8, 8), embedding_width=16, heads=2)
-    recipe = TrainingConfig(steps=6, batch_size=16, warmup_steps=2, gradient_clip=0.05)
-    unet, _, history = train(
-        network,
-        recipe,
-        mnist.train_images[:100],
-        mnist.train_labels[:100],
-        strategy=strategy,
-        history_every=1,
-        progress=False,
-    )
-    weights = float(sum(abs(weight).sum() for weight in unet.get_weights()))
-    with open(sys.argv[1], "w") as file:
-        json.dump({"losses": [row["loss"] for row in history], "average_weights": weights}, file)
+    task = json.loads(sys.argv[1])
+    training.TrainingConfig = functools.partial(training.TrainingConfig, **task.get("recipe", {}))
+    training.UNetConfig = functools.partial(training.UNetConfig, **task.get("network", {}))
+    training.train = report_into(task["report"], task.get("save_every_seconds", 180.0))
+    if "dies_at" in task:
+        training.tqdm.update = killed_at(task["dies_at"])
+    if "version" in task:
+        training.versions = lambda: task["version"]
+    sys.exit(training.main(task["arguments"]))

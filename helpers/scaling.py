@@ -1,0 +1,160 @@
+"""What more cores, workers and machines give: `python -m helpers.benchmark --scaling`, with nothing else running.
+
+Two workers of one core each stand in for two machines: they exchange gradients as machines do, but over loopback. What
+more machines on a real network would give is computed from that, by a formula that is printed with its table.
+"""
+
+import json
+import multiprocessing
+import os
+import socket
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from helpers.data import load_mnist, training_split
+from helpers.objective import TrainingConfig
+from helpers.profiling import median_seconds
+from helpers.trainer import Trainer, batches, one_stream_a_core
+from helpers.unet import UNetConfig
+from helpers.workers import make_strategy
+
+WORKERS, GIGABITS = (2, 8, 64), (10, 100)
+FORMULA = """\
+computed, not measured, with each worker as fast as this machine's {cores} cores:
+    seconds a step = images a worker / images a second of one worker
+                     + 2 (n - 1) / n * bytes of gradients * 8 / bits a second     (ring all-reduce)
+left out: latency (2 (n - 1) messages in a row), waiting for the slowest worker, communication while others still
+compute, the all-reduce's own arithmetic, and that a worker computes few images at a time less efficiently
+percentages: of n times one worker's images a second"""
+
+
+class Measured(NamedTuple):
+    """One training's step."""
+
+    seconds: float  # of a step, the median
+    communication: float  # seconds in which the same gradients are summed over the workers, and nothing else is done
+    gradient_bytes: int  # what each worker has to tell the others in a step
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on."""
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]  # all open at once: no port twice
+    ports = [server.getsockname()[1] for server in servers]
+    for server in servers:
+        server.close()
+    return ports
+
+
+def loopback_cluster(ports: Sequence[int], index: int) -> str:
+    """TF_CONFIG for worker `index` of as many as there are ports, all on this machine."""
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    return json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
+
+
+def measure(cores: Sequence[int], steps: int, tf_config: str | None = None) -> Measured:
+    """The shipped recipe's step, bound to `cores`, alone or as the worker of `tf_config`.
+
+    Only for a new process, in which TensorFlow has computed nothing yet.
+    """
+    os.sched_setaffinity(0, cores)
+    tf.config.set_visible_devices([], "GPU")  # it is cores that are compared
+    config = TrainingConfig()
+    streams = one_stream_a_core(config.batch_size)
+    if tf_config:
+        os.environ["TF_CONFIG"] = tf_config
+    strategy = make_strategy("multiworker" if tf_config else "none")
+    trainer = Trainer(UNetConfig(), config, strategy, streams)
+    pictures = training_split(load_mnist())
+    data = iter(strategy.distribute_datasets_from_function(lambda context: batches(*pictures, config, 0, context)))
+    seconds = []
+    for _ in range(5 + steps):  # the first ones compile, and warm caches
+        batch, started = next(data), time.perf_counter()
+        float(trainer.distributed_step(*batch))
+        seconds.append(time.perf_counter() - started)
+    gradient_bytes = sum(4 * int(np.prod(variable.shape)) for variable in trainer.unet.trainable_variables)
+    return Measured(statistics.median(seconds[5:]), _communication_seconds(trainer, steps), gradient_bytes)
+
+
+def _communication_seconds(trainer: Trainer, repeats: int) -> float:
+    """The median time of one all-reduce of arrays like the gradients."""
+
+    @tf.function
+    def exchange() -> tf.Tensor:
+        def mine() -> tf.Tensor:
+            like_gradients = [tf.ones(variable.shape) for variable in trainer.unet.trainable_variables]
+            replica = tf.distribute.get_replica_context()
+            reduced = replica.all_reduce(tf.distribute.ReduceOp.MEAN, like_gradients)
+            return tf.add_n([tf.reduce_sum(part) for part in reduced])
+
+        return trainer.strategy.experimental_local_results(trainer.strategy.run(mine))[0]
+
+    return median_seconds(lambda: exchange().numpy(), repeats)
+
+
+def measure_apart(tasks: Sequence[tuple]) -> list[Measured]:
+    """`measure` with each of the arguments in `tasks`, all at the same time, each in a new process."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(tasks), mp_context=context) as pool:
+        return [future.result() for future in [pool.submit(measure, *task) for task in tasks]]
+
+
+def communication_seconds(workers: int, gradient_bytes: int, gigabits: float) -> float:
+    """The model's ring all-reduce: each worker sends and receives 2 (n - 1) / n of the gradients' bytes."""
+    return 2 * (workers - 1) / workers * gradient_bytes * 8 / (gigabits * 1e9)
+
+
+def modelled_rate(
+    workers: int, gradient_bytes: int, gigabits: float, images_each: float, rate: float
+) -> tuple[float, float]:
+    """(images a second of all workers, as a share of n times one worker's `rate`) by the printed formula."""
+    seconds = images_each / rate + communication_seconds(workers, gradient_bytes, gigabits)
+    together = workers * images_each / seconds
+    return together, together / (workers * rate)
+
+
+def table(rate: float, gradient_bytes: int, batch_size: int, cores: int) -> str:
+    """The formula, and what it gives for `WORKERS` on networks of `GIGABITS`, as text."""
+    titles = (f"{batch_size} images a worker", f"{batch_size} images together")
+    lines = [FORMULA.format(cores=cores)]
+    lines.append(f"{'workers':>7} {'Gbit/s':>7} {'communication':>14} {titles[0]:>26} {titles[1]:>26}")
+    for workers in WORKERS:
+        for gigabits in GIGABITS:
+            milliseconds = 1e3 * communication_seconds(workers, gradient_bytes, gigabits)
+            cells = []
+            for images_each in (batch_size, batch_size / workers):
+                together, share = modelled_rate(workers, gradient_bytes, gigabits, images_each, rate)
+                cells.append(f"{together:10,.0f} images/s, {share:4.0%}")
+            lines.append(f"{workers:7} {gigabits:7} {milliseconds:11.2f} ms {cells[0]:>26} {cells[1]:>26}")
+    return "\n".join(lines)
+
+
+def scaling_report(steps: int) -> list[str]:
+    """All that `--scaling` prints, line by line. Raises `ValueError` where there aren't two cores to compare."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cores) < 2:
+        raise ValueError("--scaling needs two cores that a process can be bound to, as on Linux.")
+    first, second = cores[:2]
+    [one] = measure_apart([([first], steps)])
+    [two] = measure_apart([([first, second], steps)])
+    ports = free_ports(2)
+    workers = measure_apart([([core], steps, loopback_cluster(ports, i)) for i, core in enumerate((first, second))])
+    step, communication = (max(getattr(worker, name) for worker in workers) for name in ("seconds", "communication"))
+    batch_size = TrainingConfig().batch_size
+    rows = [
+        ("one process, one core", f"{batch_size / one.seconds:8.0f} images/s"),
+        ("one process, two cores", f"{batch_size / two.seconds:8.0f} images/s"),
+        ("two workers of one core each", f"{batch_size / step:8.0f} images/s"),
+        ("  of one process with two cores", f"{two.seconds / step:8.0%}"),
+        ("  of twice one core", f"{one.seconds / 2 / step:8.0%}"),
+        ("gradients a step", f"{one.gradient_bytes / 1e6:8.2f} MB"),
+        ("summing them alone, over loopback", f"{1e3 * communication:8.1f} ms, {communication / step:.1%} of a step"),
+    ]
+    lines = [f"medians of {steps} steps of {batch_size} images, float32"]
+    lines += [f"{what:52} {figure}" for what, figure in rows]
+    return [*lines, table(batch_size / two.seconds, one.gradient_bytes, batch_size, 2)]

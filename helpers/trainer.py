@@ -1,0 +1,193 @@
+"""One training under way: the update, the batches, the state and its checkpoint, on whatever devices there are.
+
+Derived in notebook 04. The command that runs it is `training`.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from helpers.checkpoints import load_checkpoint, save_checkpoint, save_unet
+from helpers.data import make_dataset
+from helpers.diffusion import SCHEDULES
+from helpers.files import remove_strays
+from helpers.objective import TrainingConfig, training_loss, update_average
+from helpers.unet import UNetConfig, build_unet
+from helpers.workers import is_alone, is_chief, share
+
+
+def train_step(
+    unet: keras.Model, optimizer: keras.optimizers.Optimizer, clip_norm: float, loss_function: Callable[[], tf.Tensor]
+) -> tf.Tensor:
+    """One update from this device's share of the batch; returns the loss of its share."""
+    with tf.GradientTape() as tape:
+        loss = loss_function()
+    replica = tf.distribute.get_replica_context()
+    gradients = tape.gradient(loss, unet.trainable_variables)
+    # The gradient of the whole batch is clipped, not each device's: so the mean comes first. The optimizer
+    # then adds up what the devices hand it, which the division undoes.
+    gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+    gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+    optimizer.apply([gradient / replica.num_replicas_in_sync for gradient in gradients], unet.trainable_variables)
+    return loss
+
+
+def batches(
+    images: np.ndarray, labels: np.ndarray, config: TrainingConfig, first_step: int, context: tf.distribute.InputContext
+) -> tf.data.Dataset:
+    """This worker's (sample numbers, x_0, labels), one device's share of a global batch after the other.
+
+    Sample numbers run on through the whole training: step s is made of s * batch_size and those after it.
+    """
+    share = config.batch_size // context.num_replicas_in_sync
+    local = context.num_replicas_in_sync // context.num_input_pipelines
+
+    def numbers_of(piece: tf.Tensor) -> tf.Tensor:
+        step, device = first_step + piece // local, context.input_pipeline_id * local + piece % local
+        return step * config.batch_size + device * share + tf.range(share, dtype=tf.int64)  # (share,)
+
+    numbers = tf.data.Dataset.range((config.steps - first_step) * local).map(numbers_of)
+    pictures = make_dataset(images, labels, share, config.seed, numbers)
+    return tf.data.Dataset.zip(numbers, pictures).map(lambda numbers, pair: (numbers, *pair))
+
+
+class Trainer:
+    """The state of one training: the network, its average, the optimizer, the step and the history."""
+
+    def __init__(
+        self,
+        unet_config: UNetConfig,
+        config: TrainingConfig,
+        strategy: tf.distribute.Strategy,
+        streams: int = 1,
+        data: dict[str, str] | None = None,  # name and SHA-256 of what it is trained on, for the record
+    ) -> None:
+        if config.batch_size % (strategy.num_replicas_in_sync * streams):
+            raise ValueError(
+                f"batch_size must be divisible by devices times streams "
+                f"({strategy.num_replicas_in_sync} x {streams}), not {config.batch_size}."
+            )
+        self.config, self.strategy, self.streams, self.data = config, strategy, streams, data or {}
+        self.schedule = SCHEDULES[config.schedule](config.diffusion_steps)
+        with strategy.scope():
+            keras.utils.set_random_seed(config.seed)  # the start of the weights
+            self.unet = build_unet(unet_config, config.precision)
+            self.average = build_unet(unet_config)
+            self.average.set_weights(self.unet.get_weights())
+            rate = keras.optimizers.schedules.CosineDecay(
+                0.0 if config.warmup_steps else config.learning_rate,
+                max(1, config.steps - config.warmup_steps),
+                warmup_target=config.learning_rate if config.warmup_steps else None,
+                warmup_steps=config.warmup_steps,
+            )
+            self.optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+            self.optimizer.build(self.unet.trainable_variables)
+        self.step, self.seconds, self.history = 0, 0.0, []
+        self.recent: list[float] = []  # losses since the last row of the history
+        self.is_chief = is_chief(strategy)
+
+    @tf.function
+    def distributed_step(self, numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """One update on all devices; returns the loss of the whole batch."""
+
+        def on_one_device(numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+            def loss() -> tf.Tensor:
+                # Pieces that don't wait for each other: TensorFlow computes them side by side.
+                pieces = zip(*(tf.split(part, self.streams) for part in (numbers, x_0, labels)), strict=True)
+                losses = [training_loss(self.unet, self.schedule, self.config, *piece) for piece in pieces]
+                return tf.add_n(losses) / self.streams
+
+            return train_step(self.unet, self.optimizer, self.config.gradient_clip, loss)
+
+        losses = self.strategy.run(on_one_device, args=(numbers, x_0, labels))
+        update_average(self.average, self.unet, self.optimizer.iterations, self.config.ema_decay)
+        return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
+
+    def _parts(self) -> dict[str, list[keras.Variable]]:
+        return {"unet": self.unet.weights, "average": self.average.weights, "optimizer": self.optimizer.variables}
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint, from which `restore` goes on, and the network as it is now, which can be used.
+
+        Raises `FloatingPointError` if a weight isn't a finite number; the last checkpoint is kept.
+        """
+        if not self.is_chief:
+            return
+        arrays = {name: [keras.ops.convert_to_numpy(v) for v in variables] for name, variables in self._parts().items()}
+        if not all(np.isfinite(array).all() for array in arrays["unet"]):
+            raise FloatingPointError(f"the weights after step {self.step} are not finite: {folder} stays as it was.")
+        state = {name: getattr(self, name) for name in ("step", "seconds", "history", "recent")}
+        state |= {"recipe": self.recipe(), "data": self.data}
+        save_checkpoint(folder / "checkpoint.npz", arrays, state)
+        save_unet(folder, self.average, self.schedule, self.recipe()["training"] | self.data, self.history)
+
+    def restore(self, folder: Path) -> None:
+        """Go on where `save` stopped. Raises `ValueError` for a damaged checkpoint, another recipe or data set.
+
+        With several workers only the chief reads the file, and hands its state to the others.
+        """
+        if self.is_chief:
+            self._read(folder / "checkpoint.npz")
+        if not is_alone(self.strategy):
+            self._receive()
+
+    def _read(self, path: Path) -> None:
+        arrays, state = load_checkpoint(path)
+        remove_strays(path.parent)
+        if state["recipe"] != self.recipe():
+            theirs, mine = ({**recipe["unet"], **recipe["training"]} for recipe in (state["recipe"], self.recipe()))
+            other = [
+                f"{name} {theirs.get(name)!r}, not {mine[name]!r}" for name in mine if theirs.get(name) != mine[name]
+            ]
+            raise ValueError(f"{path} belongs to another recipe: {', '.join(other)}.")
+        if state.get("data") != self.data:
+            theirs, mine = (described(data) for data in (state.get("data") or {}, self.data))
+            raise ValueError(f"{path} belongs to another data set: {theirs}, not {mine}.")
+        for name, variables in self._parts().items():
+            for variable, value in zip(variables, arrays[name], strict=True):
+                variable.assign(value)
+        for name in ("step", "seconds", "history", "recent"):
+            setattr(self, name, state[name])
+
+    def _receive(self) -> None:
+        """All workers go on from the chief's step and variables."""
+        variables = [variable for part in self._parts().values() for variable in part]
+        mine = [np.array([self.step]), *(keras.ops.convert_to_numpy(variable) for variable in variables)]
+        step, *values = share(self.strategy, mine)
+        self.step = int(step[0])
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def recipe(self) -> dict:
+        """Network and training settings; two trainings with the same recipe and data take the same course."""
+        unet = dataclasses.asdict(self.unet.unet_config)
+        unet |= {name: list(value) for name, value in unet.items() if isinstance(value, tuple)}  # as JSON gives it back
+        return {"unet": unet, "training": dataclasses.asdict(self.config)}
+
+
+def described(data: dict[str, str]) -> str:
+    """A data set for a sentence: its name and the beginning of its SHA-256."""
+    return f"{data.get('data', 'an unknown one')} with SHA-256 {data.get('data_sha256', '')[:12]}..."
+
+
+def one_stream_a_core(batch_size: int) -> int:
+    """Give each core its own piece of every batch; returns how many pieces: faster, without a GPU.
+
+    By default TensorFlow splits each operation over the cores, and they wait for each other after every one of
+    hundreds. Only the first use of TensorFlow in a process can change that: later ones keep 1 stream.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return 1
+    if tf.config.threading.get_intra_op_parallelism_threads() != 1:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+        except RuntimeError:  # TensorFlow's threads have started already
+            return 1
+    # Not os.cpu_count(): a job, or a worker, may have been given only some of the machine's cores.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(streams for streams in range(1, cores + 1) if batch_size % streams == 0)
