@@ -178,7 +178,7 @@ def cosine_similarity(image_embeds: np.ndarray, text_embeds: np.ndarray) -> np.n
 
 
 def clip_score(image_embeds: np.ndarray, text_embeds: np.ndarray, weight: float = 2.5) -> np.ndarray:
-    """Hessel et al. 2021, eq. 1: weight * max(cosine, 0) of each image `(n, d)` with its own text `(n, d)`: `(n,)`.
+    """Hessel et al. 2021, section 3: weight * max(cosine, 0) of each image `(n, d)` with its own text `(n, d)`: `(n,)`.
 
     2.5 is the paper's weight; torchmetrics uses 100. Raises `ValueError` for shapes that differ.
     """

@@ -43,7 +43,11 @@ def execute(path: Path) -> float:
     notebook = nbformat.read(path, as_version=4)
     started = time.monotonic()
     NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        coalesce_streams=True,  # how often a kernel flushes depends on the machine
+        resources={"metadata": {"path": path.parent}},
     ).execute()
     normalise(notebook)
     with write_aside(path) as temporary:

@@ -16,6 +16,12 @@ IGNORED = "nbval-ignore-output"
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 notebooks_and_solutions = pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=lambda path: path.stem)
 CHECK = re.compile(r"^print\((check_\w+)\(", re.MULTILINE)
+BOX = re.compile(r"<details><summary>([^<]+)</summary>\n\n.+?\n\n</details>", re.DOTALL)
+PLACE = r"(?:eq\.|section|Algorithm|figure|appendix) "
+REFERENCE = re.compile(rf"- .+? \d{{4}}, \[[^]]+\]\(https://\S+\), [^:]*{PLACE}[^:]+: .+\.")
+CITATION = re.compile(r"([A-Z]\w+)(?: et al\.| and [A-Z]\w+)? \(?((?:19|20)\d\d)\b")
+GREEK = "alpha|beta|gamma|delta|(?:var)?epsilon|eta|(?:var)?theta|lambda|mu|rho|sigma|Sigma|omega|(?:var)?phi"
+SYMBOL = re.compile(rf"(?:\\(?:bar|hat|tilde) ?)?\\(?:{GREEK})(?![a-zA-Z])|\\hat x")
 
 
 def read(path):
@@ -104,10 +110,14 @@ def test_most_outputs_are_compared(path):
     assert len(compared) >= 8
 
 
+def markdown_of(path):
+    return [cell.source for cell in read(path)[0].cells if cell.cell_type == "markdown"]
+
+
 @notebooks
 def test_opens_with_a_question_and_ends_with_what_was_learned(path):
     """The question; at the end what you can now explain, then exercises, then the defect that the next one mends."""
-    markdown = [cell.source for cell in read(path)[0].cells if cell.cell_type == "markdown"]
+    markdown = markdown_of(path)
     assert re.match(rf"# {path.stem[:2]} · .*\?\n", markdown[0])
     text = "\n".join(markdown)
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
@@ -115,6 +125,65 @@ def test_opens_with_a_question_and_ends_with_what_was_learned(path):
     assert markdown[-1].startswith("## What comes next\n\n**The defect that the next notebook mends:**")
     assert f"solutions/{path.stem}_solutions.ipynb" in text
     assert sum("**Predict:**" in text for text in markdown) >= 5
+
+
+@notebooks
+def test_says_at_the_top_what_it_teaches_and_how_long_it_takes(path):
+    top = markdown_of(path)[0]
+    (minutes,) = re.findall(r"^\*\*About (\d+) minutes", top, re.MULTILINE)
+    assert 30 <= int(minutes) <= 45
+    assert re.findall(r"^(\d)\. ", top, re.MULTILINE) == ["1", "2", "3"]
+
+
+@notebooks
+def test_skipped_steps_are_in_boxes_that_open(path):
+    """Markdown inside of a box is rendered only between empty lines; notebook 01 derives nothing that needs one."""
+    text = "\n\n".join(markdown_of(path))
+    titles = BOX.findall(text)
+    assert len(titles) == text.count("<details>") == text.count("</details>")
+    assert path.stem[:2] == "01" or [title for title in titles if title.startswith(("The algebra", "In other words"))]
+
+
+@notebooks
+def test_ends_with_references_to_all_that_it_cites(path):
+    *before, last = markdown_of(path)
+    last, _, references = last.partition("\n\n### References\n\n")
+    references = references.splitlines()
+    assert len(references) >= 2
+    assert not [line for line in references if not REFERENCE.fullmatch(line)]
+    cited = set(CITATION.findall("\n".join([*before, last])))
+    missing = [(n, y) for n, y in cited if not any(line.startswith(f"- {n}") and y in line for line in references)]
+    assert cited and not missing
+
+
+def test_the_course_refers_to_its_papers():
+    papers = "2006.11239 2010.02502 2102.09672 2207.12598 2202.00512 2103.00020 2104.08718 2211.01095 2305.08891"
+    listed = "\n".join(markdown_of(path)[-1] for path in NOTEBOOKS)
+    assert not [paper for paper in papers.split() if f"https://arxiv.org/abs/{paper}" not in listed]
+
+
+def symbols():
+    """The rows of the table of symbols in notebook 02."""
+    (table,) = [text for text in markdown_of(NOTEBOOKS[1]) if text.startswith("## Symbols\n")]
+    return [line for line in table.splitlines() if line.startswith("| $")]
+
+
+@notebooks
+def test_every_symbol_is_in_the_table(path):
+    """Every Greek letter, with its accent, of every notebook; each links the table at its top."""
+    place = "" if path == NOTEBOOKS[1] else NOTEBOOKS[1].name
+    assert f"[symbols]({place}#Symbols)" in markdown_of(path)[0]
+    used = {symbol.replace(" ", "") for text in markdown_of(path) for symbol in SYMBOL.findall(text)}
+    listed = {symbol.replace(" ", "") for row in symbols() for symbol in SYMBOL.findall(row.split("|")[1])}
+    assert listed >= used, used - listed
+
+
+def test_the_table_of_symbols_names_what_is_in_the_code():
+    code = "\n".join(file.read_text() for file in (ROOT / "helpers").glob("*.py"))
+    code += "\n".join(cell.source for path in NOTEBOOKS for cell in read(path)[1])
+    names = [name for row in symbols() for name in re.findall(r"`([a-zA-Z]\w*)", row.split("|")[2])]
+    assert len(names) > 20
+    assert not [name for name in names if not re.search(rf"\b{name}\b", code)]
 
 
 def exercises(cells):
