@@ -100,7 +100,7 @@ def check_images(images: np.ndarray, name: str = "images") -> np.ndarray:
 
 
 def check_labels(labels: np.ndarray, name: str = "labels", count: int | None = None) -> np.ndarray:
-    """The labels as an array; `ValueError` about `name` unless they are whole numbers from 0 on, `(n,)` or `(count,)`."""
+    """The labels as an array; `ValueError` about `name` unless they are whole numbers from 0 on, `(n,)`."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"{name} must be (n,) whole numbers, n at least 1, not {labels.shape} {labels.dtype}.")
