@@ -338,6 +338,14 @@ def test_weights_that_are_not_numbers_are_not_saved(few, tmp_path, monkeypatch):
     assert load_checkpoint(tmp_path / "checkpoint.npz")[1]["step"] == 6
 
 
+def test_digit_clips_training_stops_too(few):
+    trainer = DigitClipTrainer(DigitClipConfig(batch_size=16, merges=5), *few)
+    trainer.advance()
+    trainer.model.visual_projection.weight.data *= np.nan
+    with pytest.raises(FloatingPointError, match="the loss at step 1 is nan"):
+        trainer.advance()
+
+
 def test_a_full_disk_in_the_middle_of_a_training(few, tmp_path, monkeypatch):
     """The old checkpoint stays, and the training goes on from there once there is space, and clears up."""
     train(TINY, RECIPE, *few, tmp_path / "whole", **SAVE_EVERY_STEP)
