@@ -100,10 +100,12 @@ def check_images(images: np.ndarray, name: str = "images") -> np.ndarray:
 
 
 def check_labels(labels: np.ndarray, name: str = "labels", count: int | None = None) -> np.ndarray:
-    """The labels as an array; `ValueError` about `name` unless they are `(n,)` whole numbers, n above 0, or `count`."""
+    """The labels as an array; `ValueError` about `name` unless they are whole numbers from 0 on, `(n,)`."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"{name} must be (n,) whole numbers, n at least 1, not {labels.shape} {labels.dtype}.")
+    if labels.min() < 0:
+        raise ValueError(f"{name} must be classes from 0 on, not {labels.min()}.")
     if count is not None and len(labels) != count:
         raise ValueError(f"{name} must be {count} like the images, not {len(labels)}.")
     return labels
@@ -137,8 +139,8 @@ def pixel_spread(images: np.ndarray, labels: np.ndarray) -> float:
     """
     images = check_images(images)
     labels = check_labels(labels, count=len(images))
-    if labels.min() < 0 or np.bincount(labels, minlength=10).min() < 2:
-        raise ValueError("labels must hold each digit at least twice, and nothing below 0.")
+    if np.bincount(labels, minlength=10).min() < 2:
+        raise ValueError("labels must hold each digit at least twice.")
     return float(np.sqrt(np.mean([images[labels == digit].var(axis=0, ddof=1).mean() for digit in range(10)])))
 
 

@@ -212,8 +212,8 @@ def prompt_matrix(
     """
     cosines = cosine_similarity(image_embeds, text_embeds)  # (n, m)
     labels = check_labels(labels, count=len(cosines))
-    if labels.min() < 0 or np.bincount(labels).min() == 0:
-        raise ValueError("labels must hold every class from 0 up to the largest.")
+    if np.bincount(labels).min() == 0:
+        raise ValueError("labels must hold every class up to the largest.")
     matrix = np.stack([cosines[labels == label].mean(axis=0) for label in range(labels.max() + 1)])  # (classes, m)
     return matrix - matrix.mean(axis=0) if centre else matrix
 

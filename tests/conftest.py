@@ -1,15 +1,73 @@
-"""Fixtures that many tests share."""
+"""Fixtures that many tests share, and what the run took of memory."""
 
+import ctypes
+import gc
+import threading
+
+import keras
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 
+import helpers.classifier as classifier
+import helpers.sampling as sampling
 from helpers.data import Mnist, load_mnist
 from helpers.diffusion import Schedule, cosine_schedule
 from helpers.shapes import NAMES
 from helpers.unet import UNetConfig, build_unet
 
 tf.zeros(1)  # TensorFlow's threads start now: the training command, run by a test, would otherwise change them for all
+
+
+class MemoryWatch(threading.Thread):
+    """Looks twice a second at what this process and those that it started, notebooks' kernels too, have in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.own = self.largest_other = self.together = 0  # bytes
+        self.finished = threading.Event()
+
+    def run(self) -> None:
+        this = psutil.Process()
+        while not self.finished.wait(0.5):
+            sizes = [resident_bytes(process) for process in [this, *this.children(recursive=True)]]
+            self.own = max(self.own, sizes[0])
+            self.largest_other = max(self.largest_other, *sizes[1:], 0)
+            self.together = max(self.together, sum(sizes))
+
+
+def resident_bytes(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.Error:  # it has ended
+        return 0
+
+
+def pytest_sessionstart(session):
+    session.config.memory = MemoryWatch()
+    session.config.memory.start()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    memory = config.memory
+    memory.finished.set()
+    own, other, together = (f"{size / 1e9:.2f} GB" for size in (memory.own, memory.largest_other, memory.together))
+    terminalreporter.write_line(
+        f"memory: pytest at most {own}, the largest process that it started {other}, all at once {together}"
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_is_given_back():
+    """What the tests of one file loaded and compiled isn't kept while those of the next ones run."""
+    yield
+    sampling._compiled_loop.cache_clear()
+    classifier._compiled.cache_clear()
+    keras.backend.clear_session()
+    gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc keeps freed memory, in the hope of using it again
+        libc.malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,8 @@ def is_as_if_never_killed(folder: Path, whole: Path) -> bool:
 def count_survivors(kills: int, seed: int, folder: Path) -> int:
     """How many of `kills` trainings in `folder` end as one that was left alone; prints a line for each."""
     moments, whole, survivors = random.Random(seed), folder / "whole", 0
-    start(whole)[0].join()
+    process, _ = start(whole)  # the number of steps must be kept until the process has it
+    process.join()
     for i in range(kills):
         kill = signal.SIGKILL if i % 2 else signal.SIGINT
         moment = moments.randrange(RECIPE.steps - 2), moments.uniform(0, 0.1)  # a step and its saving take about 0.1 s

@@ -43,7 +43,7 @@ from helpers.data import DataError, load_mnist
 from helpers.diffusion import cosine_schedule
 from helpers.digit_clip import DIGIT_CLIP, DigitClipConfig, DigitClipTrainer, save_digit_clip
 from helpers.evaluation import load_report
-from helpers.files import ASSETS, read_record, write_record, write_rows
+from helpers.files import ASIDE, ASSETS, read_record, write_record, write_rows
 from helpers.metrics import (
     classification_accuracy_score,
     coverage,
@@ -338,8 +338,16 @@ def test_weights_that_are_not_numbers_are_not_saved(few, tmp_path, monkeypatch):
     assert load_checkpoint(tmp_path / "checkpoint.npz")[1]["step"] == 6
 
 
+def test_digit_clips_training_stops_too(few):
+    trainer = DigitClipTrainer(DigitClipConfig(batch_size=16, merges=5), *few)
+    trainer.advance()
+    trainer.model.visual_projection.weight.data *= np.nan
+    with pytest.raises(FloatingPointError, match="the loss at step 1 is nan"):
+        trainer.advance()
+
+
 def test_a_full_disk_in_the_middle_of_a_training(few, tmp_path, monkeypatch):
-    """The old checkpoint stays, and the training goes on from there once there is space."""
+    """The old checkpoint stays, and the training goes on from there once there is space, and clears up."""
     train(TINY, RECIPE, *few, tmp_path / "whole", **SAVE_EVERY_STEP)
     save = training.Trainer.save
 
@@ -354,7 +362,11 @@ def test_a_full_disk_in_the_middle_of_a_training(few, tmp_path, monkeypatch):
         train(TINY, RECIPE, *few, tmp_path / "parts", **SAVE_EVERY_STEP)
     assert load_checkpoint(tmp_path / "parts" / "checkpoint.npz")[1]["step"] == 4
     load_unet(tmp_path / "parts")
+    stray = tmp_path / "parts" / f"{ASIDE}killed" / "checkpoint.npz"  # as SIGKILL would leave it
+    stray.parent.mkdir()
+    stray.write_bytes(b"half")
     train(TINY, RECIPE, *few, tmp_path / "parts", resume=True, **SAVE_EVERY_STEP)
+    assert not stray.parent.exists()
     losses = [checkpoints.read_history(tmp_path / name / "history.csv")["loss"] for name in ("whole", "parts")]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
 
@@ -418,6 +430,30 @@ UNFIT_IMAGES = {
 def test_unfit_images_are_refused(measure, images):
     with pytest.raises(ValueError, match="^(test_)?images must be ") as raised:
         OF_IMAGES[measure](UNFIT_IMAGES[images])
+    said(raised)
+
+
+OF_LABELS = {
+    "digit_accuracy": lambda labels: digit_accuracy(load_classifier("judge"), IMAGES, labels),
+    "pixel_spread": lambda labels: pixel_spread(IMAGES, labels),
+    "classification_accuracy_score": lambda labels: classification_accuracy_score(IMAGES, labels, IMAGES, LABELS),
+    "prompt_matrix": lambda labels: prompt_matrix(np.ones((20, 3)), labels, np.ones((10, 3))),
+}
+UNFIT_LABELS = {
+    "not whole": LABELS / 1.0,
+    "text": LABELS.astype(str),
+    "columns": LABELS[:, np.newaxis],
+    "too few": LABELS[:19],
+    "none at all": LABELS[:0],
+    "below zero": LABELS - 1,
+}
+
+
+@pytest.mark.parametrize("labels", UNFIT_LABELS)
+@pytest.mark.parametrize("measure", OF_LABELS)
+def test_unfit_labels_are_refused(measure, labels):
+    with pytest.raises(ValueError, match="^(labels|images) must ") as raised:
+        OF_LABELS[measure](UNFIT_LABELS[labels])
     said(raised)
 
 
