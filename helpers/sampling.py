@@ -352,14 +352,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, help="network evaluations (default: dpm++ 10, ddim 20, ddpm 100)")
     parser.add_argument("--guidance-scale", type=float, default=defaults["guidance_scale"])
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other digits")
+    parser.add_argument("--moments", type=int, default=1, help="how many of the way from noise, one below the other")
     args = parser.parse_args(arguments)
     if args.out.suffix != ".png" or args.out.is_dir():
         raise ValueError(f"--out must be a file that ends in .png, not {args.out.name!r}.")
     unet, schedule = load_unet(args.weights)
     config = unet.unet_config
     labels = read_labels(args.digits, config)
-    options = {"method": args.method, "steps": args.steps, "guidance_scale": args.guidance_scale, "seed": args.seed}
-    save_png(args.out, sample(unet, schedule, labels, **options).images, enlarge=enlargement(config.image_size, 112))
+    steps = default_steps(schedule, args.method) if args.steps is None else args.steps
+    if not 1 <= args.moments <= steps + 1:
+        raise ValueError(f"--moments must be in 1..{steps + 1} with {steps} steps, not {args.moments}.")
+    options = {"method": args.method, "steps": steps, "guidance_scale": args.guidance_scale, "seed": args.seed}
+    # The finished digits are the last moment; the others are spread over the steps, the noise first.
+    keep = np.linspace(0, steps, args.moments, dtype=int)[:-1] if args.moments > 1 else None
+    images, trajectory = sample(unet, schedule, labels, **options, keep=keep)
+    if trajectory is not None:
+        images = np.concatenate([*trajectory.x_t, images])  # (moments n, 28, 28, 1)
+    columns = 20 if trajectory is None else len(labels)
+    save_png(args.out, images, columns, enlargement(config.image_size, 112))
     print(f"{len(labels)} {'digits' if config.kind == 'digit' else 'pictures'} in {args.out}")
     return 0
 

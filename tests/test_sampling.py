@@ -186,6 +186,19 @@ def test_command_line_draws_a_png(tmp_path, capsys):
     assert [file.name for file in tmp_path.iterdir()] == ["pi.png"]
 
 
+def test_moments_lie_one_below_the_other_from_noise_to_the_digits(tmp_path):
+    finished, way = tmp_path / "finished.png", tmp_path / "way.png"
+    arguments = ["3141", "--steps", "5", "--out"]
+    assert sampling.main([*arguments, str(finished)]) == sampling.main([*arguments, str(way), "--moments", "3"]) == 0
+    last, whole = (tf.io.decode_png(path.read_bytes()).numpy() for path in (finished, way))
+    size = 28 * 4
+    assert whole.shape == (3 * size, 4 * size, 1)
+    np.testing.assert_array_equal(whole[2 * size :], last)
+    noise, middle = whole[:size].astype(float), whole[size : 2 * size].astype(float)
+    # Noise is bright half of the time, a digit hardly ever.
+    assert noise.std() > middle.std() > 0 and np.mean(noise < 64) < 0.5 < np.mean(last < 64)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -193,6 +206,8 @@ def test_command_line_draws_a_png(tmp_path, capsys):
         [""],
         ["３"],
         ["7", "--steps", "0"],
+        ["7", "--moments", "0"],
+        ["7", "--moments", "12"],
         ["7", "--steps", "101"],
         ["7", "--guidance-scale", "-1"],
         ["7", "--method", "euler"],
