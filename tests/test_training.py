@@ -145,7 +145,7 @@ def test_streams_change_nothing_but_the_time(mnist):
 
 
 def test_one_stream_a_core_divides_the_batch(monkeypatch):
-    monkeypatch.setattr(training.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
     monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
     assert (training.one_stream_a_core(128), training.one_stream_a_core(12)) == (4, 6)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"])
