@@ -51,7 +51,7 @@ def train_tiny(folder: Path, steps_done: multiprocessing.Value) -> None:
 
 def start(folder: Path) -> tuple[multiprocessing.Process, multiprocessing.Value]:
     """A training in a process of its own, and the number of steps that it has done."""
-    steps_done = PROCESSES.Value("i", 0)
+    steps_done = PROCESSES.Value("i", 0, lock=False)  # only the training writes it
     process = PROCESSES.Process(target=train_tiny, args=(folder, steps_done))
     process.start()
     return process, steps_done
@@ -91,7 +91,7 @@ def is_as_if_never_killed(folder: Path, whole: Path) -> bool:
 def count_survivors(kills: int, seed: int, folder: Path) -> int:
     """How many of `kills` trainings in `folder` end as one that was left alone; prints a line for each."""
     moments, whole, survivors = random.Random(seed), folder / "whole", 0
-    process, _ = start(whole)  # the number of steps must be kept until the process has it
+    process, _ = start(whole)
     process.join()
     for i in range(kills):
         kill = signal.SIGKILL if i % 2 else signal.SIGINT
