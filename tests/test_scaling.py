@@ -6,6 +6,7 @@ import helpers.scaling as scaling
 from helpers.benchmark import main
 from helpers.objective import TrainingConfig
 from helpers.scaling import Measured, communication_seconds, free_ports, modelled_rate, table
+from helpers.unet import UNetConfig, build_unet
 
 
 def test_ring_all_reduce_by_hand():
@@ -65,13 +66,10 @@ def test_the_report_compares_what_was_measured(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: --scaling needs two cores that a process can be bound to, as on Linux.\n"
 
 
-def test_two_workers_are_measured_for_real(monkeypatch):
+def test_two_workers_are_measured_for_real():
     """One core is enough to see that it runs: how fast it does is for the command to say."""
     core = min(scaling.os.sched_getaffinity(0))
     ports = free_ports(2)
     first, second = scaling.measure_apart([([core], 1, scaling.loopback_cluster(ports, i)) for i in range(2)])
-    assert first.gradient_bytes == second.gradient_bytes == 4 * UNET_PARAMETERS
+    assert first.gradient_bytes == second.gradient_bytes == 4 * build_unet(UNetConfig()).count_params()
     assert 0 < first.communication and 0 < first.seconds
-
-
-UNET_PARAMETERS = 628_241
