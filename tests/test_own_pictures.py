@@ -32,7 +32,7 @@ def shapes_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shapes")
     data, trained = folder / "shapes.npz", folder / "trained"
     assert shapes.main(["--out", str(data)]) == 0
-    assert main(["--data", str(data), "--out", str(trained), "--steps", "300"]) == 0
+    assert main(["--data", str(data), "--out", str(trained), "--steps", "1000", "--batch-size", "16"]) == 0
     return trained
 
 
@@ -99,6 +99,7 @@ def test_resuming_with_other_pictures_is_refused(tmp_path, capsys):
     arguments = ["--out", str(tmp_path / "out"), "--steps", "2"]
     assert main(["--data", str(one), *arguments]) == 0
     before = (tmp_path / "out" / "checkpoint.npz").read_bytes()
+    capsys.readouterr()
     assert main(["--data", str(other), *arguments, "--resume"]) == 2
     pattern = (
         r"error: .*checkpoint.npz belongs to another data set: one.npz with SHA-256 \w{12}..., not other.npz .*\.\n"
