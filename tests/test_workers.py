@@ -42,7 +42,7 @@ def all_free(first, count):
     return True
 
 
-def run_workers(*tasks, arguments=(), slurm=False, timeout=300):
+def run_workers(*tasks, arguments=(), slurm=False, timeout=1200):
     """Start a worker for each task at once; returns their exit codes, what they said in the end, and their reports."""
     strategy = "none" if len(tasks) == 1 else "slurm" if slurm else "multiworker"
     ports = free_ports(len(tasks))
@@ -103,8 +103,8 @@ def test_two_workers_follow_one_process_on_the_real_network(tmp_path):
     """Fifty steps of the shipped network on MNIST, clipped at every step, at a rate at which differences would grow."""
     recipe = {"recipe": {"warmup_steps": 10, "gradient_clip": 0.1}}
     arguments = ["--steps", "50", "--batch-size", "64"]
-    _, _, [alone] = run_workers(*tasks_in(tmp_path / "alone", 1, **recipe), arguments=arguments, timeout=1200)
-    codes, _, reports = run_workers(*tasks_in(tmp_path / "two", **recipe), arguments=arguments, timeout=1200)
+    _, _, [alone] = run_workers(*tasks_in(tmp_path / "alone", 1, **recipe), arguments=arguments)
+    codes, _, reports = run_workers(*tasks_in(tmp_path / "two", **recipe), arguments=arguments)
     assert codes == [0, 0]
     for report in reports:
         same_course(report, alone, range(1, 51))
