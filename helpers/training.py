@@ -286,6 +286,11 @@ def _print_held_out(folder: Path) -> None:
             print(f"  t = {t:2d}..: " + " ".join(f"{value:.4f}" for value in values[t : t + 10]))
 
 
+# The command line's options that are fields of the two configurations, and checked there.
+RECIPE_OPTIONS = ("steps", "seed", "schedule", "precision", "label_dropout")
+NETWORK_OPTIONS = ("predicts", "widths", "embedding_width")
+
+
 @one_line_errors
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
@@ -295,7 +300,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--steps", type=int, default=recipe.steps, help="updates (default %(default)s)")
     parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
-    parser.add_argument("--predicts", choices=["noise", "velocity"], default=UNetConfig().predicts)
+    network = UNetConfig()
+    parser.add_argument("--predicts", choices=["noise", "velocity"], default=network.predicts)
+    parser.add_argument("--widths", type=int, nargs="+", default=network.widths, help=f"default {network.widths}")
+    parser.add_argument("--embedding-width", type=int, default=network.embedding_width, help="default %(default)s")
+    parser.add_argument("--label-dropout", type=float, default=recipe.label_dropout, help="default %(default)s")
     parser.add_argument("--schedule", choices=sorted(SCHEDULES), default=recipe.schedule, help="default %(default)s")
     parser.add_argument("--map-only", action="store_true", help="ablation: the digit enters as a map alone")
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default=recipe.precision)
@@ -310,8 +319,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise ValueError("--out is needed: the folder for checkpoints and the trained network.")
         if not args.resume and (args.out / "checkpoint.npz").exists():
             raise ValueError(f"{args.out} holds a training already: add --resume, or choose another folder.")
-        config = TrainingConfig(steps=args.steps, schedule=args.schedule, precision=args.precision, seed=args.seed)
-        unet_config = UNetConfig(predicts=args.predicts, class_in_embedding=not args.map_only)
+        config = TrainingConfig(**{name: getattr(args, name) for name in RECIPE_OPTIONS})
+        unet_config = UNetConfig(
+            class_in_embedding=not args.map_only, **{name: getattr(args, name) for name in NETWORK_OPTIONS}
+        )
         args.out.mkdir(parents=True, exist_ok=True)  # now rather than after three minutes, if it can't be made
         strategy = make_strategy(args.distribute)  # before anything else touches a device
         streams = one_stream_a_core(config.batch_size) if args.distribute == "none" else 1
