@@ -5,7 +5,7 @@ data -> diffusion -> unet -> checkpoints -> objective -> workers -> trainer -> t
 player, widgets, latency, profiling, peers, scaling, benchmark.
 Each module imports only the ones before it; `files`, `pictures`, `browser` and `command_line` are the small tools they
 share. `exercises_01_to_03` and `exercises_04_to_06` check the answers to the notebooks' exercises, `answers` is their
-tool.
+tool, and `broken` holds the samplers that the break-it lab has to diagnose.
 """
 
 import os

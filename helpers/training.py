@@ -166,8 +166,9 @@ def _print_held_out(folder: Path) -> None:
             print(f"  t = {t:2d}..: " + " ".join(f"{value:.4f}" for value in values[t : t + 10]))
 
 
-# The command line's options that are fields of the recipe, and checked there.
-RECIPE_OPTIONS = ("steps", "batch_size", "seed", "schedule", "precision")
+# The command line's options that are fields of the two configurations, and checked there.
+RECIPE_OPTIONS = ("steps", "batch_size", "seed", "schedule", "precision", "label_dropout")
+NETWORK_OPTIONS = ("predicts", "widths", "embedding_width")
 
 
 @one_line_errors
@@ -183,7 +184,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--batch-size", type=int, default=recipe.batch_size, help="over all devices (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
-    parser.add_argument("--predicts", choices=["noise", "velocity"], default=UNetConfig().predicts)
+    network = UNetConfig()
+    parser.add_argument("--predicts", choices=["noise", "velocity"], default=network.predicts)
+    parser.add_argument("--widths", type=int, nargs="+", default=network.widths, help=f"default {network.widths}")
+    parser.add_argument("--embedding-width", type=int, default=network.embedding_width, help="default %(default)s")
+    parser.add_argument("--label-dropout", type=float, default=recipe.label_dropout, help="default %(default)s")
     parser.add_argument("--schedule", choices=sorted(SCHEDULES), default=recipe.schedule, help="default %(default)s")
     parser.add_argument("--map-only", action="store_true", help="ablation: the digit enters as a map alone")
     parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default=recipe.precision)
@@ -204,7 +209,8 @@ def main(arguments: list[str] | None = None) -> int:
         if is_chief(strategy) and not args.resume and (args.out / "checkpoint.npz").exists():
             raise ValueError(f"{args.out} holds a training already: add --resume, or choose another folder.")
         pictures = load_pictures(args.data) if args.data else Pictures(*training_split(load_mnist()), ())
-        unet_config = network_for(pictures, predicts=args.predicts, class_in_embedding=not args.map_only)
+        network = {name: getattr(args, name) for name in NETWORK_OPTIONS}
+        unet_config = network_for(pictures, class_in_embedding=not args.map_only, **network)
         streams = math.gcd(streams, config.batch_size // strategy.num_replicas_in_sync)
         name = args.data.name if args.data else "MNIST"
         options = {"resume": args.resume, "strategy": strategy, "streams": streams, "data_name": name}

@@ -261,6 +261,9 @@ def test_config_refuses(wrong):
     [
         ([], "--out is needed"),
         (["--out", "new", "--steps", "0"], "steps must be"),
+        (["--out", "new", "--label-dropout", "1.5"], "label_dropout must be at least 0 and below 1, not 1.5"),
+        (["--out", "new", "--widths", "8", "0"], "widths must be 2 to 4 whole numbers in 1..512, not (8, 0)"),
+        (["--out", "new", "--embedding-width", "7"], "embedding_width must be even, not 7"),
         (["--out", "new", "--resume"], "can't be resumed from"),
         (["--out", "old"], "add --resume"),
         (["--held-out", "nowhere"], "nowhere is not a trained network"),
