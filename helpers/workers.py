@@ -12,7 +12,6 @@ Under Slurm, `srun python -m helpers.training --distribute slurm --out runs/two`
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,10 +102,7 @@ def versions() -> str:
     code = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         code.update(file.read_bytes())
-    return (
-        f"course {code.hexdigest()[:7]}, TensorFlow {tf.__version__}, Keras {keras.__version__}, "
-        f"Python {platform.python_version()}"
-    )
+    return f"course {code.hexdigest()[:7]}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
 
 
 def _sum_of_all(strategy: tf.distribute.Strategy, value: np.ndarray, only_chief: bool = False) -> np.ndarray:
