@@ -20,12 +20,12 @@ from keras import layers
 
 from helpers.checkpoints import SHIPPED, load_digits_unet
 from helpers.command_line import CommandLine, one_line_errors
-from helpers.data import held_out_split, load_mnist, make_dataset, to_model_range, training_split
+from helpers.data import held_out_split, in_model_range, load_mnist, make_dataset, to_model_range, training_split
 from helpers.files import ASSETS, read_record, reason, sha256_of_file, write_aside, write_record
 from helpers.sampling import sample
 
 ROLES = ("features", "judge")
-FOLDER = ASSETS / "classifiers"
+CLASSIFIERS = ASSETS / "classifiers"
 
 
 def _features_layers() -> list[layers.Layer]:
@@ -50,14 +50,17 @@ def _judge_layers() -> list[layers.Layer]:
 
 
 def build_classifier(role: str) -> keras.Model:
-    """Images `(batch, 28, 28, 1)` in [-1, 1] -> ten logits `(batch, 10)`. `role`: "features" or "judge"."""
+    """Images `(batch, 28, 28, 1)` in [-1, 1] -> ten logits `(batch, 10)`. `role`: "features" or "judge".
+
+    Raises `ValueError` for another role.
+    """
     if role not in ROLES:
         raise ValueError(f"role must be 'features' or 'judge', not {role!r}.")
     stack = _features_layers() if role == "features" else _judge_layers()
     return keras.Sequential([keras.Input((28, 28, 1)), *stack], name=role)
 
 
-def load_classifier(role: str, folder: str | Path = FOLDER) -> keras.Model:
+def load_classifier(role: str, folder: str | Path = CLASSIFIERS) -> keras.Model:
     """A trained classifier from `assets/`. Raises `ValueError` if its files are missing or damaged."""
     classifier = build_classifier(role)
     record, weights = Path(folder) / f"{role}.json", Path(folder) / f"{role}.weights.h5"
@@ -94,7 +97,7 @@ def check_images(images: np.ndarray, name: str = "images") -> np.ndarray:
     shape_fits = images.ndim == 4 and images.shape[1:] == (28, 28, 1) and len(images) > 0
     if not shape_fits or not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"{name} must be (n, 28, 28, 1) float, n at least 1, not {images.shape} {images.dtype}.")
-    if not np.all(np.abs(images) <= 1.001):  # NaN fails this too
+    if not in_model_range(images):
         raise ValueError(f"{name} must be numbers in [-1, 1], not {images.min():g}..{images.max():g}.")
     return images.astype(np.float32, copy=False)
 
@@ -125,7 +128,10 @@ def extract_features(classifier: keras.Model, images: np.ndarray, batch_size: in
 
 
 def digit_accuracy(classifier: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
-    """The share of images `(n, 28, 28, 1)` in [-1, 1] in which the classifier reads the label, in [0, 1]."""
+    """The share of images `(n, 28, 28, 1)` in [-1, 1] in which the classifier reads the label, in [0, 1].
+
+    Raises `ValueError` for images of another shape or range, and for labels that aren't `(n,)` whole numbers from 0.
+    """
     images = check_images(images)
     labels = check_labels(labels, count=len(images))
     return float(np.mean(read_images(classifier, images) == labels))
@@ -135,7 +141,7 @@ def pixel_spread(images: np.ndarray, labels: np.ndarray) -> float:
     """How much images `(n, 28, 28, 1)` of one digit differ: each pixel's standard deviation within a digit, in RMS.
 
     Each of the ten digits must occur at least twice in `labels` `(n,)`; the estimate doesn't depend on how often.
-    A crude measure of diversity that needs no network.
+    A crude measure of diversity that needs no network. Raises `ValueError` as `digit_accuracy` does, and without that.
     """
     images = check_images(images)
     labels = check_labels(labels, count=len(images))
@@ -175,7 +181,7 @@ def train_classifier(
     return classifier
 
 
-def save_classifier(classifier: keras.Model, folder: Path = FOLDER) -> dict:
+def save_classifier(classifier: keras.Model, folder: Path = CLASSIFIERS) -> dict:
     """Write weights and a record of its accuracy on held-out and test images; returns the record."""
     mnist = load_mnist()
     held_out_images, held_out_labels = held_out_split(mnist)
@@ -198,7 +204,7 @@ def save_classifier(classifier: keras.Model, folder: Path = FOLDER) -> dict:
 
 
 def judge(folder: Path, images: int) -> None:
-    """Digit accuracy of `images` samples at default settings, and the classes of a fifth as many without a label."""
+    """Print the digit accuracy of `images` samples at default settings, and the digits that label -1 draws."""
     unet, schedule = load_digits_unet(folder)
     classifier = load_classifier("judge")
     labels = np.arange(images) % 10

@@ -22,25 +22,27 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+from helpers.captions import DISTRACTING_PROMPT, OFFICIAL_PROMPT, UNSEEN_PROMPTS, digit_prompts
 from helpers.classifier import check_labels
 from helpers.command_line import CommandLine, one_line_errors
-from helpers.data import held_out_split, load_mnist, to_model_range, to_pixels, training_split
-from helpers.digit_clip import DIGESTS, DIGIT_CLIP, NUMERALS, WORDS, DigitClipConfig, train_digit_clip
+from helpers.data import held_out_split, in_model_range, load_mnist, to_model_range, to_pixels, training_split
+from helpers.digit_clip import DIGESTS, DIGIT_CLIP, DigitClipConfig, train_digit_clip
 from helpers.files import read_record, reason, sha256_of_file
 from helpers.metrics import check_finite
 
-OFFICIAL_PROMPT = 'a photo of the number: "{}".'  # OpenAI's for MNIST
-# Digit-clip's training has none of these sentences, and few of their words.
-UNSEEN_PROMPTS = (
-    "my daughter drew the {} on this envelope",
-    "postal clerk, please read: {}",
-    "grayscale image showing a handwritten {} from the MNIST test set",
-    "which digit? I would say {}",
-    "{} as children learn to write it at school",
-    "blurry scribble that means {}",
-    "an old cheque with the amount {} on it",
-)
-DISTRACTING_PROMPT = "the answer to question one was {}"  # names a second number: a test of reading sentences
+__all__ = [
+    "DISTRACTING_PROMPT",
+    "OFFICIAL_PROMPT",
+    "UNSEEN_PROMPTS",
+    "Clip",
+    "ClipUnavailable",
+    "clip_score",
+    "cosine_similarity",
+    "digit_prompts",
+    "load_clip",
+    "prompt_matrix",
+    "zero_shot",
+]
 
 
 class ClipUnavailable(RuntimeError):
@@ -93,7 +95,7 @@ def _in_range(images: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"images must be (n, height, width, 1) float, n at least 1, not {images.shape} {images.dtype}."
         )
-    if not np.all(np.abs(images) <= 1.001):
+    if not in_model_range(images):
         raise ValueError("images must be numbers in [-1, 1].")
     return images
 
@@ -129,7 +131,7 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
         remedy = "load_clip(..., download=True) fetches it, about 600 MB for ViT-B/32"
         raise ClipUnavailable(f"{name} is no folder, and not in the hub's cache on this machine; {remedy}.")
     try:
-        _check_digests(Path(source))
+        _check_files(Path(source))
         with _quiet():
             parts = (CLIPModel, CLIPTokenizer, CLIPImageProcessorPil)
             model, tokenizer, processor = (part.from_pretrained(source) for part in parts)
@@ -142,8 +144,10 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
     return Clip(Path(name).name if Path(name).is_dir() else name, model.eval(), tokenizer, processor)
 
 
-def _check_digests(folder: Path) -> None:
-    """Compare the files with what their folder says of them; only digit-clip's does."""
+def _check_files(folder: Path) -> None:
+    """A folder must have a config, and the files that it names the SHA-256 of must have it; only digit-clip's does."""
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise ValueError("config.json is missing")  # transformers would build a ViT-B/32, and fail at its weights
     if (folder / DIGESTS).is_file():
         for name, digest in read_record(folder / DIGESTS).items():
             if sha256_of_file(folder / name) != digest:
@@ -188,13 +192,6 @@ def clip_score(image_embeds: np.ndarray, text_embeds: np.ndarray, weight: float 
             f"image_embeds and text_embeds must pair up, not {image_embeds.shape} and {text_embeds.shape}."
         )
     return weight * np.maximum(np.sum(image_embeds * text_embeds, axis=-1), 0)
-
-
-def digit_prompts(template: str = OFFICIAL_PROMPT, words: bool = False) -> list[str]:
-    """The ten prompts of one template, `{}` standing for the digit: "7", or "seven" with `words`."""
-    if template.count("{}") != 1:
-        raise ValueError(f"template must hold one {{}} for the digit, not {template!r}.")
-    return [template.format(name) for name in (WORDS if words else NUMERALS)]
 
 
 def zero_shot(image_embeds: np.ndarray, text_embeds: np.ndarray) -> np.ndarray:

@@ -173,6 +173,11 @@ def to_model_range(images: np.ndarray | tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
+def in_model_range(images: np.ndarray) -> bool:
+    """Whether all numbers are in [-1, 1], give or take rounding. NaN isn't."""
+    return bool(np.all(np.abs(images) <= 1.001))
+
+
 def to_pixels(images: np.ndarray | tf.Tensor) -> np.ndarray:
     """The inverse: `(batch, 28, 28, 1)` float in [-1, 1] -> `(batch, 28, 28)` uint8; values outside are clipped.
 
@@ -211,7 +216,8 @@ def make_dataset(
 
     One epoch that visits every image exactly once (the last batch may be short), or, if `numbers` is
     given, the batches of sample numbers that it names, see `shuffled_index`. The images stay uint8
-    until their batch is made: a quarter of the memory. Raises `ValueError` for lengths that differ.
+    until their batch is made: a quarter of the memory. Raises `ValueError` for lengths that differ, and for a batch
+    size outside 1..n.
     """
     if len(images) != len(labels):
         raise ValueError(f"images and labels must have the same length, not {len(images)} and {len(labels)}.")

@@ -1,14 +1,14 @@
 """digit-clip: a CLIP small enough to train on two cores and to ship, from MNIST and captions written for it.
 
 The architecture is CLIP's own (`transformers.CLIPModel`), the loss too (Radford et al. 2021, figure 3); only the
-sizes, the vocabulary and the data are small. Trained by `python -m helpers.clip --train`, used in notebook 06.
+sizes, the vocabulary and the data are small. Its captions are in `captions`. Trained by `python -m helpers.clip
+--train`, used in notebook 06.
 """
 
 import dataclasses
 import json
 import math
 import os
-import string
 import tempfile
 import time
 from collections.abc import Iterable
@@ -21,38 +21,17 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+from helpers.captions import describe, write_captions
 from helpers.command_line import interrupts_noted
 from helpers.files import ASIDE, ASSETS, sha256_of_file, write_aside, write_record
-from helpers.strokes import slant, stroke_width
 
 DIGIT_CLIP = ASSETS / "digit-clip"
 DIGESTS = "sha256.json"  # in a trained folder: the SHA-256 of each of the files that transformers reads
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-NUMERALS = tuple(string.digits)
-
-# A caption is an opening, a subject and an ending; every batch draws one of each, so that its captions differ only in
-# what they say of the image: then a pair that doesn't match is really wrong, and the same caption is really right.
-OPENINGS = (
-    "", "", "a photo of", "a picture of", "an image of", "a drawing of", "a scan of", "a sample of", "a close-up of",
-    "this is", "here is", "here we see", "it shows", "someone wrote", "handwriting of", "mnist:", "label:", "my",
-)  # fmt: skip
-SUBJECTS = (
-    "{}", "{}", "the number {}", 'the number: "{}"', "the digit {}", 'the digit "{}"', "the numeral {}",
-    "the figure {}", "a {}", "a handwritten {}", "a written number {}", "number {}", "digit: {}", "'{}'", "({})",
-)  # fmt: skip
-ENDINGS = (
-    "", "", "", ".", ".", "!", "in white on black", "on a dark background", "written by hand", "with a pen",
-    "from a form", ", small and grey", "in the middle",
-)  # fmt: skip
-THIN, THICK = ("with thin strokes", "written with a fine pen"), ("with thick strokes", "written with a bold pen")
-LEFT, RIGHT = ("leaning left", "slanted to the left"), ("leaning right", "slanted to the right")
-# Thirds of the training images, in pixels and as a tangent: see `strokes`.
-WIDTH_LIMITS, SLANT_LIMITS = (2.5, 3.25), (0.03, 0.3)
 
 
 @dataclasses.dataclass(frozen=True)
 class DigitClipConfig:
-    """The recipe; the defaults are the shipped one."""
+    """The recipe; the defaults are the shipped one. Raises `ValueError` that names what no training can have."""
 
     epochs: int = 24  # passes over the 55,000 training images; under 30 minutes on 2 cores
     batch_size: int = 128  # images that are told apart by their captions
@@ -62,41 +41,15 @@ class DigitClipConfig:
     merges: int = 400  # tokens that byte-pair encoding adds to the single bytes
     seed: int = 0
 
-
-def describe(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What captions can say of images `(n, 28, 28)` uint8 beside the digit: stroke width and lean, `(n,)` in 0..2.
-
-    Measured on the pixels: 0 thin or leaning left, 1 neither, 2 thick or leaning right.
-    """
-    widths = np.searchsorted(WIDTH_LIMITS, [stroke_width(picture) for picture in pictures])
-    return widths, np.searchsorted(SLANT_LIMITS, [slant(picture) for picture in pictures])
-
-
-def write_captions(labels: np.ndarray, widths: np.ndarray, leans: np.ndarray, random: np.random.Generator) -> list[str]:
-    """One caption an image, all in the style that `random` draws: `labels`, `widths` and `leans` are `(n,)`."""
-    opening, subject, ending = (random.choice(parts) for parts in (OPENINGS, SUBJECTS, ENDINGS))
-    names = WORDS if random.random() < 0.5 else NUMERALS
-    style = random.integers(2)
-    of_width = ("", "", "") if random.random() < 0.75 else (THIN[style], "", THICK[style])
-    of_lean = ("", "", "") if random.random() < 0.75 else (LEFT[style], "upright", RIGHT[style])
-    unknown = _unknown_words(random)
-    captions = []
-    for label, width, lean in zip(labels, widths, leans, strict=True):
-        parts = (unknown[0], opening, subject.format(names[label]), of_width[width], of_lean[lean], ending, unknown[1])
-        captions.append(" ".join(part for part in parts if part))
-    return captions
-
-
-def _unknown_words(random: np.random.Generator) -> tuple[str, str]:
-    """Made-up words before and after, most often none: a reader's prompt will hold words that training never saw."""
-
-    def words() -> str:
-        count = random.integers(0, 4) if random.random() < 0.35 else 0
-        return " ".join(
-            "".join(random.choice(list(string.ascii_lowercase), random.integers(2, 9))) for _ in range(count)
-        )
-
-    return words(), words()
+    def __post_init__(self) -> None:
+        for name, smallest in {"epochs": 1, "batch_size": 2, "merges": 0, "seed": 0}.items():
+            value = getattr(self, name)
+            if type(value) is not int or value < smallest:
+                raise ValueError(f"{name} must be a whole number of at least {smallest}, not {value!r}.")
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
+            raise ValueError("learning_rate must be positive, and weight_decay not negative, both finite.")
+        if not 0 < self.warm_up < 1:
+            raise ValueError(f"warm_up must be between 0 and 1, a share of the steps, not {self.warm_up!r}.")
 
 
 def build_tokenizer(captions: Iterable[str], merges: int) -> CLIPTokenizer:
@@ -155,7 +108,10 @@ def jitter(images: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
 
 
 class DigitClipTrainer:
-    """A training in progress: the network, its optimizer, and the step it has come to."""
+    """A training in progress: the network, its optimizer, and the step it has come to.
+
+    `pictures` `(n, 28, 28)` uint8 and `labels` `(n,)`, n at least a batch.
+    """
 
     def __init__(self, config: DigitClipConfig, pictures: np.ndarray, labels: np.ndarray) -> None:
         self.config, self.labels = config, labels
@@ -181,7 +137,10 @@ class DigitClipTrainer:
         return self.config.learning_rate * rise * (1 + math.cos(math.pi * max(0.0, done))) / 2
 
     def advance(self) -> float:
-        """One step on the batch that belongs to its number, whatever ran before; returns the loss."""
+        """One step on the batch that belongs to its number, whatever ran before; returns the loss.
+
+        Raises `FloatingPointError` if the loss is no longer a number; the weights are then those before the step.
+        """
         config, per_epoch = self.config, len(self.labels) // self.config.batch_size
         order = np.random.default_rng((config.seed, 2, self.step // per_epoch)).permutation(len(self.labels))
         index = order[self.step % per_epoch * config.batch_size :][: config.batch_size]
@@ -249,6 +208,7 @@ def train_digit_clip(
     """Train on images `(n, 28, 28)` uint8 and labels `(n,)`, write `folder`; a checkpoint there is gone on from.
 
     Ctrl-C saves, then raises `KeyboardInterrupt`; calling it again takes the course that the run would have had.
+    Raises `ValueError` for a checkpoint that is damaged or of another recipe, `FloatingPointError` as `advance` does.
     """
     trainer, checkpoint = DigitClipTrainer(config, pictures, labels), Path(folder) / "checkpoint.pt"
     if checkpoint.exists():

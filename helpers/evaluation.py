@@ -4,8 +4,8 @@
     python -m helpers.evaluation --weights assets/unet-noise      # any other, into its own folder
     python -m helpers.evaluation --readme                         # writes the table into README.md
 
-What is measured by what: the digit by "judge", variety and likeness by "features", captions by digit-clip. The test
-set serves here alone, after every choice was made. Read in notebook 06.
+What is measured, and by what, is in `measures`; here the samples are drawn, the figures kept and put into a table. The
+test set serves here alone, after every choice was made. Read in notebook 06.
 """
 
 import hashlib
@@ -19,131 +19,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
 from tqdm import tqdm
 
 from helpers.checkpoints import SHIPPED, load_digits_unet, load_unet
-from helpers.classifier import FOLDER, extract_features, load_classifier, read_images
-from helpers.clip import digit_prompts, load_clip, zero_shot
+from helpers.classifier import CLASSIFIERS
 from helpers.command_line import CommandLine, one_line_errors
-from helpers.data import load_mnist, to_model_range, training_split
+from helpers.data import load_mnist
 from helpers.digit_clip import DIGIT_CLIP
 from helpers.files import ASSETS, read_record, reason, sha256_of_file, write_aside, write_record
-from helpers.metrics import (
-    classification_accuracy_score,
-    coverage,
-    draw_with_counts,
-    frechet_ratio,
-    memorisation,
-    nearest_neighbours,
-    wilson_interval,
-)
+from helpers.measures import MEASURES, Evaluation, bootstrap_interval
 from helpers.sampling import default_steps, sample
 
+__all__ = [
+    "MEASURES",
+    "Evaluation",
+    "bootstrap_interval",
+    "describe_run",
+    "evaluate",
+    "load_report",
+    "markdown_table",
+    "readme_with_table",
+    "report_file",
+    "report_rows",
+    "work_folder",
+]
+
 README = ASSETS.parent / "README.md"
-FLOOR_DRAWS = 5  # of real training images, whose mean is the floor
 CHUNK = 500  # images between two saves: about 15 seconds of sampling
-CLOSEST = 10  # pairs that are kept to be looked at
-
-
-class Evaluation:
-    """What the measures share: the images and labels, generated and real, and their features, each computed once."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
-        mnist = load_mnist()
-        self.seed, self.labels, self.images = seed, labels, images  # images (n, 28, 28, 1)
-        self.test_images = to_model_range(mnist.test_images[: len(labels)]).numpy()  # (n, 28, 28, 1)
-        train_images, self.train_labels = training_split(mnist)
-        self.train_images = to_model_range(train_images).numpy()  # (55000, 28, 28, 1)
-        self.draws = [draw_with_counts(self.train_labels, labels, seed + draw) for draw in range(FLOOR_DRAWS)]
-        network = load_classifier("features")
-        every = (self.images, self.test_images, self.train_images)
-        self.features, self.test_features, self.train_features = (extract_features(network, part) for part in every)
-
-    def digits(self) -> dict:
-        """The share of images in which "judge" reads the digit asked for, with Wilson's interval; per digit too."""
-        right = read_images(load_classifier("judge"), self.images) == self.labels  # (n,)
-        return {**_share(right), "per_digit": [_share(right[self.labels == digit]) for digit in range(10)]}
-
-    def clip(self) -> dict:
-        """The share in which digit-clip's nearest prompt names the digit: generated and real, overall and per digit."""
-        clip, texts = load_clip(DIGIT_CLIP), digit_prompts()
-        result = {}
-        for name, images in (("generated", self.images), ("real", self.test_images)):
-            right = zero_shot(clip.embed_images(images), clip.embed_texts(texts)) == self.labels  # (n,)
-            parts = [right, *(right[self.labels == digit] for digit in range(10))]
-            shares = [{"share": float(part.mean()), "interval": bootstrap_interval(part, self.seed)} for part in parts]
-            result[name] = {**shares[0], "per_digit": shares[1:]}
-        return result
-
-    def frechet(self) -> dict:
-        """R: the Frechet distance to the test images, over that of as many real training images."""
-        draws = [self.train_features[draw] for draw in self.draws]
-        return frechet_ratio(self.features, self.test_features, draws)._asdict()
-
-    def coverage(self) -> dict:
-        """Coverage of the test images (k = 5) by the generated ones, and by as many real training images."""
-        real = np.mean([coverage(self.train_features[draw], self.test_features) for draw in self.draws])
-        generated = coverage(self.features, self.test_features)
-        return {"generated": generated, "real": float(real), "share": float(generated / real)}
-
-    def training_value(self) -> dict:
-        """Classification accuracy score: a CNN taught by generated images, and by as many real ones; two seeds each."""
-        test, draw = (self.test_images, self.labels), self.draws[0]
-        sets = {"generated": (self.images, self.labels), "real": (self.train_images[draw], self.train_labels[draw])}
-        seeds = (self.seed, self.seed + 1)
-        return {
-            name: float(np.mean([classification_accuracy_score(*taught, *test, seed=seed) for seed in seeds]))
-            for name, taught in sets.items()
-        }
-
-    def copies(self) -> dict:
-        """Distance to the nearest training image: of generated images and of test images, in features and pixels."""
-        pixels = [images.reshape(len(images), -1) for images in (self.images, self.test_images, self.train_images)]
-        features = (self.features, self.test_features, self.train_features)
-        return {"features": self._nearest(*features), "pixels": self._nearest(*pixels)}
-
-    def _nearest(self, generated: np.ndarray, test: np.ndarray, train: np.ndarray) -> dict:
-        distances, nearest = nearest_neighbours(generated, train)
-        found = memorisation(distances, nearest_neighbours(test, train)[0], self.seed)
-        closer = wilson_interval(int(np.sum(distances < found.threshold)), len(distances))
-        closest = np.argsort(distances)[:CLOSEST]
-        pairs = {"generated": closest.tolist(), "training": nearest[closest].tolist()}
-        # By chance 1 % would be closer; clearly more is a reason to look at the pairs, not yet a proof.
-        return {**found._asdict(), "share_closer_interval": closer, "flagged": closer[0] > 0.01, "closest": pairs}
-
-
-MEASURES: dict[str, Callable[[Evaluation], dict]] = {
-    "digits": Evaluation.digits,
-    "clip": Evaluation.clip,
-    "frechet": Evaluation.frechet,
-    "coverage": Evaluation.coverage,
-    "training_value": Evaluation.training_value,
-    "copies": Evaluation.copies,
-}
-
-
-def _share(right: np.ndarray) -> dict:
-    return {"share": float(right.mean()), "interval": wilson_interval(int(right.sum()), len(right))}
-
-
-def bootstrap_interval(values: np.ndarray, seed: int = 0, draws: int = 1_000) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of the mean of `values` `(n,)`."""
-    values = np.asarray(values, float)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"values must be at least 2 finite numbers, (n,), not {values.shape}.")
-    if np.ptp(values) == 0:  # every redraw is the same
-        return float(values[0]), float(values[0])
-    found = bootstrap((values,), np.mean, n_resamples=draws, method="percentile", batch=50, rng=seed)
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def describe_run(weights: Path, images: int, seed: int) -> dict:
     """What the figures depend on: networks by SHA-256, sampler settings, number of images, seed."""
-    measuring = {role: sha256_of_file(FOLDER / f"{role}.weights.h5") for role in ("features", "judge")}
+    measuring = {role: sha256_of_file(CLASSIFIERS / f"{role}.weights.h5") for role in ("features", "judge")}
     names = ("method", "steps", "eta", "guidance_scale", "guidance_interval")
     sampler = {name: inspect.signature(sample).parameters[name].default for name in names}
     sampler["steps"] = default_steps(load_digits_unet(weights)[1], sampler["method"])
+    sampler["guidance_interval"] = list(sampler["guidance_interval"])  # as JSON gives it back
     return {
         "network": weights.name,
         "weights_sha256": sha256_of_file(weights / "unet.weights.h5"),
@@ -217,7 +128,7 @@ def report_file(weights: Path) -> Path:
 def load_report(weights: str | Path = SHIPPED) -> dict:
     """The report card of a network, if it is of these weights. Raises `ValueError` with the remedy otherwise."""
     weights = Path(weights)
-    file, remedy = report_file(weights), f"make it with `python -m helpers.evaluation --weights {weights.name}`"
+    file, remedy = report_file(weights), f"make it with `python -m helpers.evaluation --weights {weights}`"
     try:
         report = read_record(file)
         recorded = report["weights_sha256"]
@@ -270,7 +181,7 @@ def markdown_table(reports: dict[str, dict]) -> str:
 
 
 def readme_with_table(text: str) -> str:
-    """README's text with the shipped networks' table between its two markers."""
+    """README's text with the shipped networks' table between its two markers. Raises `ValueError` without them."""
     begin, end = "<!-- report card -->\n", "<!-- end of report card -->"
     if text.count(begin) != 1 or text.count(end) != 1:
         raise ValueError(f"README.md must hold {begin.strip()} and {end} once each.")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from helpers.data import to_pixels
+from helpers.data import in_model_range, to_pixels
 
 PAPER = 255  # between two pictures: white, like the page
 
@@ -47,7 +47,10 @@ def enlargement(size: int, pixels: int) -> int:
 
 
 def as_pngs(frames: Sequence[np.ndarray | bytes], enlarge: int = 6) -> list[bytes]:
-    """Frames as PNG files: images `(h, w)` or `(h, w, 1 or 3)` in [-1, 1], enlarged, or PNG files as they are."""
+    """Frames as PNG files: images `(h, w)` or `(h, w, 1 or 3)` in [-1, 1], enlarged, or PNG files as they are.
+
+    Raises `ValueError` for no frame, for anything else, and for frames of several sizes.
+    """
     if len(frames) == 0:
         raise ValueError("frames must be at least one picture, not an empty list.")
     if all(isinstance(frame, bytes) for frame in frames):
@@ -58,7 +61,7 @@ def as_pngs(frames: Sequence[np.ndarray | bytes], enlarge: int = 6) -> list[byte
         sizes = {image.shape for image in images}
         if not all(len(size) == 2 or (len(size) == 3 and size[2] in (1, 3)) for size in sizes):
             raise ValueError(f"frames must be (h, w) or (h, w, 1 or 3), not {sorted(sizes)}.")
-        if not all(np.all(np.abs(image) <= 1.001) for image in images):  # NaN fails this too
+        if not all(in_model_range(image) for image in images):
             raise ValueError("frames must be numbers in [-1, 1]; scale or clip them first.")
         pixels = [to_pixels(image.reshape(1, *image.shape[:2], -1)) for image in images]  # (1, h, w) or (1, h, w, 3)
         pngs = [encode_png(image_grid(one, 1, enlarge)) for one in pixels]

@@ -57,6 +57,7 @@ def show_images(
     """A grid of images `(n, 28, 28, 1)` or `(n, 28, 28)`; `limits` are the values drawn black and white.
 
     `limits=None` stretches each image over its own range. `size` is one image's width in inches.
+    Raises `ValueError` for images of another shape.
     """
     pictures = _as_pictures(images)
     columns = min(columns, len(pictures))
@@ -85,7 +86,10 @@ def show_filmstrip(
     size: float = 0.95,
     limits: tuple[float, float] = (-1, 1),
 ) -> Figure:
-    """Time runs to the right, one row an image: frames `(times, n, 28, 28, 1)` under their captions `t`."""
+    """Time runs to the right, one row an image: frames `(times, n, 28, 28, 1)` under their captions `t` `(times,)`.
+
+    `limits` and `size` as in `show_images`. Raises `ValueError` for frames of another shape, or not as many as `t`.
+    """
     frames = np.asarray(frames, dtype=float)
     if frames.ndim != 5 or len(t) != len(frames):
         raise ValueError(
@@ -141,7 +145,7 @@ def show_matrices(
 
 
 def show_pipeline(current: int) -> Figure:
-    """The map of the course: six stages in a row, number `current` (1..6) marked."""
+    """The map of the course: six stages in a row, number `current` marked. Raises `ValueError` outside 1..6."""
     if not 1 <= current <= len(STAGES):
         raise ValueError(f"current must be in 1..{len(STAGES)}, not {current}.")
     figure, axis = plt.subplots(figsize=(9, 1.1))
@@ -163,7 +167,7 @@ def show_pipeline(current: int) -> Figure:
 
 def show_unet(config: UNetConfig) -> Figure:
     """The U-Net that `config` describes, as a U: resolution falls downwards, dashed arrows are skip connections."""
-    sizes = [config.image_size // 2**level for level in range(len(config.widths))]
+    sizes = [config.image_size // (config.patch_size * 2**level) for level in range(len(config.widths))]
     bottom = len(sizes) - 1
     figure, axis = plt.subplots(figsize=(9, 1.25 * len(sizes) + 0.8))
     axis.axis("off")
@@ -190,7 +194,8 @@ def show_unet(config: UNetConfig) -> Figure:
             axis.text(bottom, -level + 0.06, "skip connection", ha="center", va="bottom", fontsize=9, color=COLOURS[1])
         arrow((level + 0.1, -level - 0.28), (level + 0.6, -level - 0.72))
         arrow((2 * bottom - level - 0.6, -level - 0.72), (2 * bottom - level - 0.1, -level - 0.28))
-    digit = f"x_t: {config.channels} channel\n+ digit: {config.num_classes} maps"
+    channels = config.channels * config.patch_size**2
+    digit = f"x_t: {channels} channel{'s' * (channels > 1)}\n+ digit: {config.num_classes} maps"
     axis.text(-1.15, 0, digit, ha="center", va="center", fontsize=9)
     axis.text(2 * bottom + 1.15, 0, config.predicts, ha="center", va="center", fontsize=9)
     arrow((-0.68, 0), (-0.45, 0))

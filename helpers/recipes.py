@@ -27,12 +27,13 @@ SCALES = (1.0, 1.5)  # without guidance, and with enough of it to read nearly ev
 BASE = {"patch_size": 1, "widths": (16, 48, 96)}
 PATCHES = {"patch_size": 2, "widths": (48, 96)}
 NARROW = BASE | {"widths": (16, 32, 96)}
+PLAIN = {"batch_size": 128, "learning_rate": 3e-3, "times": "uniform"}
 MIDDLE = {"times": "middle"}
 SMALL_BATCH = {"batch_size": 64, "learning_rate": 2e-3}
 
 
 class Recipe(NamedTuple):
-    """What differs from the first recipe."""
+    """A question, and the fields of both configurations that make the recipe."""
 
     question: str
     unet: dict
@@ -40,16 +41,18 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "base": Recipe("28x28 with few maps, then 14x14 and 7x7", BASE, {}),
-    "patches": Recipe("2x2 pixels as channels, no layer at 28x28", PATCHES, {}),
-    "wide": Recipe("patches, a third more maps, fewer updates", PATCHES | {"widths": (64, 128)}, {}),
-    "deep-middle": Recipe("patches, more at 7x7", PATCHES | {"widths": (48, 128), "middle_blocks": 3}, {}),
-    "narrow": Recipe("a third fewer maps at 14x14, more updates", NARROW, {}),
-    "min-snr": Recipe("errors where there is hardly any noise count less", BASE, {"loss_weighting": "min-snr"}),
-    "middle-times": Recipe("more often where digits take shape", BASE, MIDDLE),
-    "small-batch": Recipe("twice the updates of half the batch", BASE, SMALL_BATCH),
-    "noise": Recipe("predicts the noise instead of the velocity", BASE | {"predicts": "noise"}, {}),
-    "together": Recipe("what helped: narrow, small batches, the middle of the chain", NARROW, SMALL_BATCH | MIDDLE),
+    "base": Recipe("28x28 with few maps, then 14x14 and 7x7", BASE, PLAIN),
+    "patches": Recipe("2x2 pixels as channels, no layer at 28x28", PATCHES, PLAIN),
+    "wide": Recipe("patches, a third more maps, fewer updates", PATCHES | {"widths": (64, 128)}, PLAIN),
+    "deep-middle": Recipe("patches, more at 7x7", PATCHES | {"widths": (48, 128), "middle_blocks": 3}, PLAIN),
+    "narrow": Recipe("a third fewer maps at 14x14, more updates", NARROW, PLAIN),
+    "min-snr": Recipe("errors where there is hardly any noise count less", BASE, PLAIN | {"loss_weighting": "min-snr"}),
+    "middle-times": Recipe("more often where digits take shape", BASE, PLAIN | MIDDLE),
+    "small-batch": Recipe("twice the updates of half the batch", BASE, PLAIN | SMALL_BATCH),
+    "noise": Recipe("predicts the noise instead of the velocity", BASE | {"predicts": "noise"}, PLAIN),
+    "together": Recipe(
+        "what helped: narrow, small batches, the middle of the chain", NARROW, PLAIN | SMALL_BATCH | MIDDLE
+    ),
 }
 
 

@@ -2,9 +2,8 @@
 
     python -m helpers.sampling "3141592653" --out digits.png
 
-Derived in notebook 05. Every solver here is a table: four numbers per step that say how much of x_t, of the
-predicted x_0, of the x_0 predicted one step before, and of fresh noise make up the next image. One compiled
-loop serves them all.
+Derived in notebook 05. One compiled loop serves every solver: what distinguishes them is a table of numbers, see
+`solvers`. What a request may be, and how typed text becomes labels, is in `request`.
 """
 
 import functools
@@ -25,10 +24,24 @@ from helpers.data import to_pixels
 from helpers.diffusion import Schedule, keyed_noise, predict_x_0
 from helpers.files import write_aside
 from helpers.pictures import encode_png, enlargement, image_grid
-from helpers.unet import UNetConfig, predict_noise
+from helpers.request import check_numbers, check_request, read_digits, read_labels
+from helpers.solvers import scales_of_steps, solver_table
+from helpers.unet import predict_noise
+
+__all__ = [
+    "Samples",
+    "Trajectory",
+    "default_steps",
+    "guided_noise",
+    "local_devices",
+    "read_digits",
+    "read_labels",
+    "sample",
+    "save_png",
+    "solver_table",
+]
 
 BATCH_SIZE = 25  # images a batch: small enough that a 10x10 grid keeps every core busy
-MOST_DIGITS = 10_000  # of one request: their picture has 125 million pixels
 THREADS = 2 * (os.cpu_count() or 1)  # batches at a time: one batch alone leaves cores waiting after each operation
 
 
@@ -45,73 +58,6 @@ class Samples(NamedTuple):
 
     images: np.ndarray
     trajectory: Trajectory | None
-
-
-def sampling_times(schedule: Schedule, steps: int) -> np.ndarray:
-    """The t at which the network is asked, `(steps,)` int32, falling, evenly spaced, from the last step on.
-
-    "Trailing" spacing (Lin et al. 2024, section 3.3): it always starts where training saw the most noise.
-    """
-    return np.rint(np.arange(steps, 0, -1) * schedule.steps / steps).astype(np.int32) - 1
-
-
-def _alpha_bars(schedule: Schedule, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """alpha_bar at each of the times and at the one after it, where "after the last" is the clean image: 1."""
-    here = schedule.alpha_bars[times]  # (steps,)
-    return here, np.append(here[1:], 1.0)  # (steps,)
-
-
-def ancestral_table(schedule: Schedule, times: np.ndarray) -> np.ndarray:
-    """Ho et al. 2020, Algorithm 2 with the posterior's mean and variance (eqs. 6, 7): `(steps, 4)` float64.
-
-    Between times that are not neighbours, beta is that of the jump from one to the other.
-    """
-    alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
-    beta = 1 - alpha_bar / alpha_bar_next
-    from_x_t = np.sqrt(1 - beta) * (1 - alpha_bar_next) / (1 - alpha_bar)
-    from_x_0 = np.sqrt(alpha_bar_next) * beta / (1 - alpha_bar)
-    sigma = np.sqrt(beta * (1 - alpha_bar_next) / (1 - alpha_bar))
-    return np.stack([from_x_t, from_x_0, np.zeros_like(beta), sigma], axis=-1)  # (steps, 4)
-
-
-def ddim_table(schedule: Schedule, times: np.ndarray, eta: float) -> np.ndarray:
-    """Song et al. 2021 (DDIM), eq. 12 with sigma from eq. 16: `(steps, 4)` float64. eta 0: no fresh noise.
-
-    Their noise prediction is written as (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), so that it follows
-    the clipped x_0.
-    """
-    alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
-    sigma = eta * np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_next))
-    # eta = 1 at the last step is 1 - 1 - 0: rounding may put it a hair below zero.
-    of_noise = np.sqrt(np.maximum(1 - alpha_bar_next - sigma**2, 0))
-    from_x_t = of_noise / np.sqrt(1 - alpha_bar)
-    from_x_0 = np.sqrt(alpha_bar_next) - from_x_t * np.sqrt(alpha_bar)
-    return np.stack([from_x_t, from_x_0, np.zeros_like(sigma), sigma], axis=-1)  # (steps, 4)
-
-
-def dpm_solver_table(schedule: Schedule, times: np.ndarray) -> np.ndarray:
-    """Lu et al. 2022 (DPM-Solver++), Algorithm 2 ("2M"): `(steps, 4)` float64, second order, no fresh noise.
-
-    The first step has no earlier prediction, and the last one ends at zero noise, where the formula's step
-    in log(signal / noise) is infinite: both are first-order.
-    """
-    alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
-    half_logsnr = schedule.logsnr[times] / 2  # their lambda
-    h = np.append(np.diff(half_logsnr), np.inf)  # (steps,)
-    of_prediction = np.sqrt(alpha_bar_next) * -np.expm1(-h)
-    half_slope = np.zeros(len(times))  # 1 / (2 r) with r = h_before / h
-    half_slope[1:-1] = h[1:-1] / (2 * h[:-2])
-    from_x_t = np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar))
-    columns = [from_x_t, of_prediction * (1 + half_slope), -of_prediction * half_slope, np.zeros(len(times))]
-    return np.stack(columns, axis=-1)  # (steps, 4)
-
-
-def solver_table(schedule: Schedule, method: str, steps: int, eta: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """(times `(steps,)`, table `(steps, 4)`) of "ddpm", "ddim" or "dpm++"; `eta` matters to "ddim" alone."""
-    times = sampling_times(schedule, steps)
-    if method == "ddim":
-        return times, ddim_table(schedule, times, eta)
-    return times, {"ddpm": ancestral_table, "dpm++": dpm_solver_table}[method](schedule, times)
 
 
 def guided_noise(
@@ -194,8 +140,8 @@ def local_devices() -> list[str]:
 
 
 def default_steps(schedule: Schedule, method: str) -> int:
-    """Network evaluations if none are asked for: Algorithm 2 takes every step, DDIM 20, DPM-Solver++ 10."""
-    return min({"ddim": 20, "dpm++": 10}.get(method, schedule.steps), schedule.steps)
+    """Network evaluations if none are asked for: Algorithm 2 takes every step, DDIM 20, DPM-Solver++ 15."""
+    return min({"ddim": 20, "dpm++": 15}.get(method, schedule.steps), schedule.steps)
 
 
 def sample(
@@ -206,8 +152,8 @@ def sample(
     method: str = "dpm++",
     steps: int | None = None,
     eta: float = 1.0,
-    guidance_scale: float = 1.5,
-    guidance_interval: tuple[int, int] | None = None,
+    guidance_scale: float = 1.625,
+    guidance_interval: tuple[int, int] | None = (20, 80),
     seed: int = 0,
     numbers: Sequence[int] | np.ndarray | None = None,
     keep: Sequence[int] | None = None,
@@ -216,11 +162,12 @@ def sample(
     """Draw one image for each of `labels` `(n,)`: digits 0..9, or -1 for whatever digit comes.
 
     - `method`: "ddpm" (Algorithm 2), "ddim" (`eta` 0 is deterministic, 1 as noisy as ddpm) or "dpm++" (2M).
-    - `steps`: network evaluations, 1..schedule.steps; default: all for "ddpm", 20 for "ddim", 10 for "dpm++".
-    - `guidance_scale`: 0 unconditional, 1 conditional, above 1 guided; only for t inside
-      `guidance_interval` (first, last), 1 outside it. Default: everywhere.
+    - `steps`: network evaluations, 1..schedule.steps; default: all for "ddpm", 20 for "ddim", 15 for "dpm++".
+    - `guidance_scale`: 0 unconditional, 1 conditional, above 1 guided. What is above 1 acts
+      only for t inside `guidance_interval` (first, last; Kynkäänniemi et al. 2024), outside it is 1. None: everywhere.
     - `seed`: image i depends on (seed, i) and its label alone, however many others are drawn with it.
     - `numbers` `(n,)`: draw these i of a larger request instead of 0..n-1.
+    - `clip_x_0`: False only to show what goes wrong without; images may then leave [-1, 1].
     - `keep`: which steps (0 = the first one, pure noise) to return in `Samples.trajectory`.
 
     The default solver and scale were chosen by accuracy, R and coverage together: `python -m helpers.tuning`.
@@ -228,14 +175,13 @@ def sample(
     Derived in notebook 05.
     """
     steps = default_steps(schedule, method) if steps is None else steps
-    labels = _check_request(unet, schedule, labels, method, steps, eta, guidance_scale, guidance_interval, seed, keep)
+    labels = check_request(unet, schedule, labels, method, steps, eta, guidance_scale, guidance_interval, seed, keep)
     times, table = solver_table(schedule, method, steps, eta)
-    first, last = guidance_interval or (0, schedule.steps - 1)
-    scales = np.where((times >= first) & (times <= last), guidance_scale, 1.0)  # (steps,)
+    scales = scales_of_steps(times, guidance_scale, guidance_interval)
     if np.all(labels == -1):
         scales = np.ones(steps)  # nothing to guide towards: one pass is enough
 
-    numbers = _check_numbers(numbers, len(labels))
+    numbers = check_numbers(numbers, len(labels))
     loop = _compiled_loop(unet, schedule, clip_x_0, keep is not None)
     devices = local_devices()
 
@@ -254,85 +200,6 @@ def sample(
     return Samples(np.concatenate(images), trajectory)
 
 
-def _check_request(
-    unet: keras.Model,
-    schedule: Schedule,
-    labels: Sequence[int] | np.ndarray,
-    method: str,
-    steps: int,
-    eta: float,
-    guidance_scale: float,
-    guidance_interval: tuple[int, int] | None,
-    seed: int,
-    keep: Sequence[int] | None,
-) -> np.ndarray:
-    """The labels as `(n,)` int32, or a `ValueError` that names what is wrong with the request."""
-    largest = unet.unet_config.num_classes - 1
-    given, labels = labels, np.asarray(labels)
-    if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels must be a non-empty list of whole numbers, not {given!r}.")
-    if labels.min() < -1 or labels.max() > largest:
-        wrong = labels[(labels < -1) | (labels > largest)][0]
-        raise ValueError(f"labels must be in 0..{largest}, or -1 for no digit given, not {wrong}.")
-    if method not in ("ddpm", "ddim", "dpm++"):
-        raise ValueError(f"method must be 'ddpm', 'ddim' or 'dpm++', not {method!r}.")
-    if not isinstance(steps, int | np.integer) or not 1 <= steps <= schedule.steps:
-        raise ValueError(f"steps must be a whole number in 1..{schedule.steps}, not {steps!r}.")
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta must be in [0, 1], not {eta!r}.")
-    if not 0 <= guidance_scale < np.inf:
-        raise ValueError(f"guidance_scale must be a number of at least 0, not {guidance_scale!r}.")
-    if guidance_interval is not None and not 0 <= guidance_interval[0] <= guidance_interval[1] < schedule.steps:
-        raise ValueError(
-            f"guidance_interval must be (first, last) with 0 <= first <= last <= {schedule.steps - 1}, "
-            f"not {guidance_interval!r}."
-        )
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be a whole number of at least 0, not {seed!r}.")
-    if keep is not None and not all(isinstance(k, int | np.integer) and 0 <= k < steps for k in keep):
-        raise ValueError(f"keep must name steps in 0..{steps - 1}, not {list(keep)}.")
-    if not all(np.isfinite(weight).all() for weight in unet.get_weights()):
-        raise ValueError("unet has weights that are not finite numbers; load it again with load_unet().")
-    return labels.astype(np.int32)
-
-
-def _check_numbers(numbers: Sequence[int] | np.ndarray | None, count: int) -> np.ndarray:
-    numbers = np.arange(count) if numbers is None else np.asarray(numbers)
-    if numbers.shape != (count,) or not np.issubdtype(numbers.dtype, np.integer) or numbers.min() < 0:
-        raise ValueError(f"numbers must be {count} whole numbers of at least 0, one a label.")
-    return numbers.astype(np.int64)
-
-
-def read_digits(text: str) -> np.ndarray:
-    """ "314" -> [3, 1, 4] `(n,)` int32. Raises `ValueError` for no digit, over 10,000, or anything but 0 to 9."""
-    if not text:
-        raise ValueError("digits must be at least one of 0 to 9, not an empty string.")
-    if len(text) > MOST_DIGITS:
-        raise ValueError(f"digits must be at most {MOST_DIGITS:,}, not {len(text):,}: ask for them in parts.")
-    for position, character in enumerate(text, 1):
-        if character not in "0123456789":  # str.isdigit would let full-width and superscript digits through
-            raise ValueError(f"digits must be 0 to 9 only, but character {position} is {character!r}.")
-    return np.array([int(character) for character in text], np.int32)
-
-
-def read_labels(text: str, config: UNetConfig) -> np.ndarray:
-    """What to draw, as labels `(n,)` int32: "314", or for other networks "12, 3" or "red disc, blue square".
-
-    Up to ten classes without names are read digit by digit. Raises `ValueError` for what the network doesn't know.
-    """
-    if config.kind == "digit":
-        labels = read_digits(text)
-        if labels.max() >= config.num_classes:
-            raise ValueError(f"digits must be 0 to {config.num_classes - 1}, not {labels.max()}.")
-        return labels
-    asked = [name.strip() for name in text.split(",")]
-    for name in asked:
-        if name not in config.classes:
-            few = ", ".join(config.classes[:5]) + (", ..." if config.num_classes > 5 else "")
-            raise ValueError(f"{name!r} is none of the classes ({few}); separate several by commas.")
-    return np.array([config.classes.index(name) for name in asked], np.int32)
-
-
 def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: int = 4) -> None:
     """Write images `(n, 28, 28, 1 or 3)` in [-1, 1] as one PNG, row by row, each pixel `enlarge` times as large."""
     picture = image_grid(to_pixels(images), columns, enlarge)
@@ -349,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained network")
     defaults = sample.__kwdefaults__
     parser.add_argument("--method", default=defaults["method"], help="ddpm, ddim or dpm++ (default %(default)s)")
-    parser.add_argument("--steps", type=int, help="network evaluations (default: dpm++ 10, ddim 20, ddpm 100)")
+    parser.add_argument("--steps", type=int, help="network evaluations (default: dpm++ 15, ddim 20, ddpm 100)")
     parser.add_argument("--guidance-scale", type=float, default=defaults["guidance_scale"])
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other digits")
     parser.add_argument("--moments", type=int, default=1, help="how many of the way from noise, one below the other")

@@ -63,7 +63,10 @@ def read_shapes(images: np.ndarray) -> np.ndarray:
 
 
 def share_as_asked(folder: Path, images: int, seed: int = 0) -> tuple[float, float, float]:
-    """The shares of samples with the colour, with the form, and with both that they were asked for, in [0, 1]."""
+    """The shares of `images` samples with the colour, with the form, and with both that they were asked for, in [0, 1].
+
+    Raises `ValueError` if the network in `folder` wasn't trained on these shapes.
+    """
     unet, schedule = load_unet(folder)
     if unet.unet_config.class_names != NAMES:
         raise ValueError(f"{folder} must draw {', '.join(NAMES)}, not {', '.join(unet.unet_config.classes[:5])}.")

@@ -42,22 +42,26 @@ def batches(
 ) -> tf.data.Dataset:
     """This worker's (sample numbers, x_0, labels), one device's share of a global batch after the other.
 
-    Sample numbers run on through the whole training: step s is made of s * batch_size and those after it.
+    Sample numbers `(n,)` int64 run on through the whole training: step s is made of s * batch_size and those after it.
+    x_0 `(n, 28, 28, 1)` and labels `(n,)` are those of `make_dataset`; n is batch_size over the number of devices.
     """
-    share = config.batch_size // context.num_replicas_in_sync
+    images_each = config.batch_size // context.num_replicas_in_sync
     local = context.num_replicas_in_sync // context.num_input_pipelines
 
     def numbers_of(piece: tf.Tensor) -> tf.Tensor:
         step, device = first_step + piece // local, context.input_pipeline_id * local + piece % local
-        return step * config.batch_size + device * share + tf.range(share, dtype=tf.int64)  # (share,)
+        return step * config.batch_size + device * images_each + tf.range(images_each, dtype=tf.int64)  # (n,)
 
     numbers = tf.data.Dataset.range((config.steps - first_step) * local).map(numbers_of)
-    pictures = make_dataset(images, labels, share, config.seed, numbers)
+    pictures = make_dataset(images, labels, images_each, config.seed, numbers)
     return tf.data.Dataset.zip(numbers, pictures).map(lambda numbers, pair: (numbers, *pair))
 
 
 class Trainer:
-    """The state of one training: the network, its average, the optimizer, the step and the history."""
+    """The state of one training: the network, its average, the optimizer, the step and the history.
+
+    Raises `ValueError` if `batch_size` can't be cut evenly into a piece for each of the devices' `streams`.
+    """
 
     def __init__(
         self,
@@ -146,7 +150,7 @@ class Trainer:
             ]
             raise ValueError(f"{path} belongs to another recipe: {', '.join(other)}.")
         if state.get("data") != self.data:
-            theirs, mine = (described(data) for data in (state.get("data") or {}, self.data))
+            theirs, mine = (_described(data) for data in (state.get("data") or {}, self.data))
             raise ValueError(f"{path} belongs to another data set: {theirs}, not {mine}.")
         for name, variables in self._parts().items():
             for variable, value in zip(variables, arrays[name], strict=True):
@@ -170,7 +174,7 @@ class Trainer:
         return {"unet": unet, "training": dataclasses.asdict(self.config)}
 
 
-def described(data: dict[str, str]) -> str:
+def _described(data: dict[str, str]) -> str:
     """A data set for a sentence: its name and the beginning of its SHA-256."""
     return f"{data.get('data', 'an unknown one')} with SHA-256 {data.get('data_sha256', '')[:12]}..."
 

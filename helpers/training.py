@@ -209,8 +209,8 @@ def main(arguments: list[str] | None = None) -> int:
         if is_chief(strategy) and not args.resume and (args.out / "checkpoint.npz").exists():
             raise ValueError(f"{args.out} holds a training already: add --resume, or choose another folder.")
         pictures = load_pictures(args.data) if args.data else Pictures(*training_split(load_mnist()), ())
-        network = {name: getattr(args, name) for name in NETWORK_OPTIONS}
-        unet_config = network_for(pictures, class_in_embedding=not args.map_only, **network)
+        chosen = {name: getattr(args, name) for name in NETWORK_OPTIONS}
+        unet_config = network_for(pictures, class_in_embedding=not args.map_only, **chosen)
         streams = math.gcd(streams, config.batch_size // strategy.num_replicas_in_sync)
         name = args.data.name if args.data else "MNIST"
         options = {"resume": args.resume, "strategy": strategy, "streams": streams, "data_name": name}

@@ -38,17 +38,17 @@ def record_trajectories(
     steps_kept: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Trajectories:
-    """Draw each of `digits` at each guidance scale with DDIM in 20 steps, and keep what it saw on the way.
+    """Draw each of `digits` at each guidance scale with DDIM in 20 steps and eta 1, and keep what it saw on the way.
 
     `digits` are labels (default: all, or the first ten), `steps_kept` some of these steps (default: all).
-    Raises `ValueError` as `sample` does.
+    Raises `ValueError` as `sample` does, and for no scale or no step.
     """
     config = unet.unet_config
     digits = range(min(10, config.num_classes)) if digits is None else digits
     kept = range(STEPS) if steps_kept is None else steps_kept
     if len(scales) == 0 or len(kept) == 0:
         raise ValueError("scales and steps_kept must each name at least one.")
-    solver = {"method": "ddim", "steps": STEPS, "eta": 1.0}
+    solver = {"method": "ddim", "steps": STEPS, "eta": 1.0, "guidance_interval": None}  # guided at every step
     labels = np.tile(np.asarray(digits, np.int32), len(kept))  # (k n,)
     pictures: dict[str, list[np.ndarray]] = {"x_t": [], "x_0": [], "difference": []}
     for scale in scales:

@@ -16,13 +16,16 @@ from helpers.diffusion import Schedule, from_velocity
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Everything that fixes the network's shape. The defaults are the shipped recipe."""
+    """Everything that fixes the network's shape. The defaults are the shipped recipe.
+
+    Raises `ValueError` for what can't be built, and for absurd sizes before memory is taken.
+    """
 
     image_size: int = 28  # pixels per side; halved at every level, so it must be divisible by 4
     channels: int = 1  # grey images
     num_classes: int = 10  # digits; label -1 means "no digit given"
     patch_size: int = 1  # 2: each 2x2 pixels are one position with 4 channels, and no layer works at 28x28
-    widths: tuple[int, ...] = (16, 48, 96)  # feature maps at 28x28, 14x14, 7x7: most where pixels are few
+    widths: tuple[int, ...] = (16, 32, 96)  # feature maps at 28x28, 14x14, 7x7: most where pixels are few
     blocks: int = 1  # residual blocks at each level, on the way down and again on the way up
     middle_blocks: int = 2  # at the last level, with self-attention between them
     embedding_width: int = 128  # numbers that carry (t, digit) into every block

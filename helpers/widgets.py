@@ -1,160 +1,24 @@
-"""Sliders over pictures that already exist: drag through noise, denoising and guidance. No maths of its own.
+"""Sliders through noise, denoising and guidance, and digits drawn as they are typed. No maths of its own.
 
-Every picture is a PNG file before the widget appears, and the browser has all of them: a slider that moves only turns
-to another page there, without asking the kernel, so that nothing flickers and nothing falls behind, not even while the
-kernel is busy. Works on ipywidgets 7.7 (Colab) and 8.1.
+Each slider is a `Scrubber` over pictures that are made here before it appears: see `scrubber`.
 """
 
-import base64
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import ipywidgets
 import keras
 import numpy as np
-from IPython.display import display
 
-from helpers.data import to_pixels
+from helpers.data import in_model_range, to_pixels
 from helpers.diffusion import Schedule, add_noise
-from helpers.pictures import PAPER, as_pngs, decode_png, encode_png, enlargement, histogram, image_grid
-from helpers.player import player_html
-from helpers.sampling import read_labels, sample
+from helpers.pictures import PAPER, encode_png, enlargement, histogram, image_grid
+from helpers.request import read_labels
+from helpers.sampling import sample
+from helpers.scrubber import CLOSE, TOOLTIP, Scrubber, Shown
 from helpers.trajectories import Trajectories
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-# ipywidgets 8 renamed what 7.7 calls description_tooltip.
-TOOLTIP = "tooltip" if "tooltip" in ipywidgets.IntSlider.class_trait_names() else "description_tooltip"
-CLOSE = {"style": {"description_width": "initial"}}  # a control's description right beside it
-# The pages of a Tab without its bar, in both versions' names, and without the room and the line around a page.
-BARE_PAGES = """<style>
-.frame-pages > .lm-TabBar, .frame-pages > .p-TabBar { display: none !important }
-.frame-pages > .widget-tab-contents { padding: 0 !important; border: 0 !important; overflow: visible !important }
-</style>"""
-
-
-def _as_lines(text: str | Sequence[str]) -> list[str]:
-    lines = [text] if isinstance(text, str) else text
-    if not isinstance(lines, Sequence) or not all(isinstance(line, str) for line in lines):
-        raise ValueError(f"readout must give a text or a list of texts, not {text!r}.")
-    return list(lines)
-
-
-def _paragraph(lines: Sequence[str]) -> str:
-    """Lines as HTML. Digits of one width: a number that changes doesn't move its neighbours."""
-    rows = "<br>".join(map(html.escape, lines))
-    return f'<div style="line-height: 1.6; white-space: nowrap; font-variant-numeric: tabular-nums">{rows}</div>'
-
-
-def _page(png: bytes, lines: Sequence[str], titles: Sequence[str]) -> str:
-    """A picture under its titles and the text beside it as HTML; on a narrow screen the text is below."""
-    columns = f"display: grid; grid-template-columns: repeat({max(len(titles), 1)}, 1fr); text-align: center"
-    spans = "".join(f"<span>{html.escape(title)}</span>" for title in titles)
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    # Decoded at once: a page that is turned to for the first time is never blank.
-    image = f'<img decoding="sync" alt="{html.escape(", ".join(lines))}" src="{source}" style="max-width: 100%">'
-    picture = f'<div style="max-width: 100%"><div style="{columns}">{spans}</div>{image}</div>'
-    row = "display: flex; flex-wrap: wrap; align-items: center; gap: 4px 16px"
-    return f'<div style="{row}">{picture}{_paragraph(lines)}</div>'
-
-
-class Shown:
-    """Something with a `widget`, which a cell that ends in it displays."""
-
-    widget: ipywidgets.Widget
-
-    def _ipython_display_(self) -> None:
-        # The view alone, without a text beside it: a committed notebook keeps nothing of it, nbval compares nothing.
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        display({WIDGET_VIEW: view}, raw=True)
-
-
-class Scrubber(Shown):
-    """A slider over `frames`: images `(h, w)` or `(h, w, 1 or 3)` in [-1, 1], or PNG files, all of one size.
-
-    `readout(i)` gives the text beside frame i, a line or a list of lines; it is asked once a frame, here. `titles`
-    stand above the picture, evenly spaced. `control` names what the slider runs over, `count` frames of them at a time
-    (default: all). Arrow keys move the slider.
-    Raises `ValueError` for frames that aren't pictures.
-    """
-
-    def __init__(
-        self,
-        frames: Sequence[np.ndarray | bytes],
-        label: str = "Frames",
-        readout: Callable[[int], str | Sequence[str]] | None = None,
-        *,
-        titles: Sequence[str] = (),
-        control: str = "frame",
-        milliseconds: int = 200,
-        count: int | None = None,
-    ) -> None:
-        self.frames = as_pngs(frames)
-        self.count = len(self.frames) if count is None else count
-        if not isinstance(self.count, int) or not 1 <= self.count <= len(self.frames):
-            raise ValueError(f"count must be a whole number in 1..{len(self.frames)}, not {count!r}.")
-        if not isinstance(milliseconds, int) or milliseconds < 1:
-            raise ValueError(f"milliseconds must be a whole number of at least 1, not {milliseconds!r}.")
-        readout = readout or (lambda i: f"frame {i + 1} of {len(self.frames)}")
-        self.readouts = [_as_lines(readout(i)) for i in range(len(self.frames))]
-        self.label, self.titles, self.milliseconds = label, tuple(titles), milliseconds
-        self.first = 0  # the frame where the slider's 0 is
-        self._build(control)
-
-    def _build(self, control: str) -> None:
-        width = decode_png(self.frames[0]).shape[1]
-        text, *others = self._shown()
-        page = ipywidgets.HTML(text, layout={"margin": "0"})  # the Tab around it has a margin already
-        shared = {"layout": page.layout, "style": page.style}  # of a hundred pages: one message each, not three
-        self.pages = ipywidgets.Tab([page, *(ipywidgets.HTML(other, **shared) for other in others)])
-        self.pages.selected_index = 0
-        self.pages.add_class("frame-pages")
-        heading = ipywidgets.HTML(f"{BARE_PAGES}<strong>{html.escape(self.label)}</strong>")
-        # One row, or on a narrow screen two.
-        layout = {"width": "100%", "max_width": f"{max(width, 760)}px", "margin": "8px 0 0 0", "flex_flow": "row wrap"}
-        controls = self._controls(control, layout)
-        self.widget = ipywidgets.VBox([heading, self.pages, controls])
-
-    def _controls(self, control: str, layout: dict[str, str]) -> ipywidgets.HBox:
-        places = {"value": 0, "min": 0, "max": self.count - 1}
-        tooltip = {TOOLTIP: f"Drag, or click and use the arrow keys: {control} by {control}"}
-        self.slider = ipywidgets.IntSlider(**places, description=control, readout=False, **tooltip, **CLOSE)
-        self.slider.layout.flex, self.slider.layout.width = "1 1 240px", "auto"
-        self.slider.layout.margin = "2px 2px 2px 12px"
-        tooltip = {TOOLTIP: f"Play every {control}"}
-        self.play = ipywidgets.Play(
-            **places, interval=self.milliseconds, description="Play", show_repeat=False, **tooltip
-        )
-        # In the browser, not here: while it plays or is dragged, nothing waits for the kernel.
-        self.links = [
-            ipywidgets.jslink((self.play, "value"), (self.slider, "value")),
-            ipywidgets.jslink((self.slider, "value"), (self.pages, "selected_index")),
-        ]
-        self.previous = _step_button("Previous", f"Previous {control}", self.slider, -1)
-        self.next = _step_button("Next", f"Next {control}", self.slider, +1)
-        return ipywidgets.HBox([self.play, self.previous, self.next, self.slider], layout=layout)
-
-    def _in_reach(self) -> tuple[list[bytes], list[list[str]]]:
-        """The frames that the slider runs over now, and their readouts."""
-        reach = slice(self.first, self.first + self.count)
-        return self.frames[reach], self.readouts[reach]
-
-    def _shown(self) -> list[str]:
-        """The pages that the slider runs over now."""
-        return [_page(png, lines, self.titles) for png, lines in zip(*self._in_reach(), strict=True)]
-
-    def to_html(self) -> str:
-        """A page that plays what the slider runs over now, without a kernel; `player_html` says more."""
-        return player_html(*self._in_reach(), self.label, self.titles, self.milliseconds)
-
-
-def _step_button(sign: str, tooltip: str, slider: ipywidgets.IntSlider, step: int) -> ipywidgets.Button:
-    button = ipywidgets.Button(description=sign, tooltip=tooltip, layout={"width": "80px"})
-
-    def move(_: ipywidgets.Button) -> None:
-        slider.value = min(max(slider.value + step, slider.min), slider.max)
-
-    button.on_click(move)
-    return button
+__all__ = ["DenoisingScrubber", "DrawDigits", "ForwardScrubber", "GuidanceExplorer", "Scrubber"]
 
 
 def _shares(t: int, alpha_bar: float) -> list[str]:
@@ -179,7 +43,7 @@ class ForwardScrubber(Scrubber):
         x_0, noise = np.asarray(x_0, np.float32), np.asarray(noise, np.float32)
         if x_0.ndim != 3 or x_0.shape[2] not in (1, 3) or x_0.shape != noise.shape:
             raise ValueError(f"x_0 and noise must be (size, size, 1 or 3) both, not {x_0.shape} and {noise.shape}.")
-        if not np.all(np.abs(x_0) <= 1.001) or not np.isfinite(noise).all():  # NaN fails this too
+        if not in_model_range(x_0) or not np.isfinite(noise).all():
             raise ValueError("x_0 must be numbers in [-1, 1], and noise finite numbers.")
         x_t = add_noise(schedule, x_0[np.newaxis], np.arange(schedule.steps), noise[np.newaxis]).numpy()
 

@@ -52,7 +52,7 @@ def train_tiny(folder: Path, steps_done: multiprocessing.Value) -> None:
 def start(folder: Path) -> tuple[multiprocessing.Process, multiprocessing.Value]:
     """A training in a process of its own, and the number of steps that it has done."""
     steps_done = PROCESSES.Value("i", 0, lock=False)  # only the training writes it
-    process = PROCESSES.Process(target=train_tiny, args=(folder, steps_done))
+    process = PROCESSES.Process(target=train_tiny, args=(folder, steps_done), daemon=True)  # it ends with us
     process.start()
     return process, steps_done
 
@@ -88,11 +88,9 @@ def is_as_if_never_killed(folder: Path, whole: Path) -> bool:
     )
 
 
-def count_survivors(kills: int, seed: int, folder: Path) -> int:
-    """How many of `kills` trainings in `folder` end as one that was left alone; prints a line for each."""
-    moments, whole, survivors = random.Random(seed), folder / "whole", 0
-    process, _ = start(whole)
-    process.join()
+def count_survivors(kills: int, seed: int, folder: Path, whole: Path) -> int:
+    """How many of `kills` trainings in `folder` end as the one in `whole` did; prints a line for each."""
+    moments, survivors = random.Random(seed), 0
     for i in range(kills):
         kill = signal.SIGKILL if i % 2 else signal.SIGINT
         moment = moments.randrange(RECIPE.steps - 2), moments.uniform(0, 0.1)  # a step and its saving take about 0.1 s
@@ -105,6 +103,9 @@ def count_survivors(kills: int, seed: int, folder: Path) -> int:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        survivors = count_survivors(10, 0, Path(temporary))
+        whole = Path(temporary) / "whole"
+        process, _ = start(whole)
+        process.join()
+        survivors = count_survivors(10, 0, Path(temporary), whole)
     print(f"{survivors} of 10")
     sys.exit(survivors < 10)

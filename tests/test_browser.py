@@ -13,7 +13,7 @@ import pytest
 from helpers.browser import BrowserUnavailable, find_chromium, open_browser, run_all_cells, serve_notebook
 from helpers.latency import widget_latencies
 from helpers.pictures import decode_png
-from helpers.widgets import Scrubber
+from helpers.scrubber import Scrubber
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "05_guided_sampling.ipynb"
 

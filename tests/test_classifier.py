@@ -8,7 +8,7 @@ import pytest
 import helpers.classifier as classifier
 from helpers.checkpoints import load_unet
 from helpers.classifier import (
-    FOLDER,
+    CLASSIFIERS,
     ROLES,
     build_classifier,
     digit_accuracy,
@@ -30,13 +30,13 @@ def judge():
 def test_the_judge_reads_the_test_set(judge, mnist):
     accuracy = digit_accuracy(judge, to_model_range(mnist.test_images), mnist.test_labels)
     assert accuracy >= 0.995
-    assert abs(accuracy - json.loads((FOLDER / "judge.json").read_text())["test_accuracy"]) < 5e-4
+    assert abs(accuracy - json.loads((CLASSIFIERS / "judge.json").read_text())["test_accuracy"]) < 5e-4
 
 
 def test_the_tuning_network_reads_and_is_another_one(mnist):
     accuracy = digit_accuracy(load_classifier("features"), to_model_range(mnist.test_images), mnist.test_labels)
     assert accuracy >= 0.995
-    assert abs(accuracy - json.loads((FOLDER / "features.json").read_text())["test_accuracy"]) < 5e-4
+    assert abs(accuracy - json.loads((CLASSIFIERS / "features.json").read_text())["test_accuracy"]) < 5e-4
     shapes = [[weight.shape for weight in build_classifier(role).get_weights()] for role in ROLES]
     assert shapes[0] != shapes[1]
 
@@ -59,7 +59,7 @@ def test_the_last_layer_decides_from_the_features(mnist):
 
 
 def test_the_two_classifiers_are_small():
-    assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 3_000_000
+    assert sum(file.stat().st_size for file in CLASSIFIERS.iterdir()) <= 3_000_000
 
 
 def test_accuracy_counts_matches(judge, mnist):

@@ -1,4 +1,4 @@
-"""digit-clip's captions say what is true, its tokeniser spells anything, its loss is CLIP's, its training resumes."""
+"""digit-clip's tokeniser spells anything, its loss is CLIP's, its training resumes. Its captions: test_captions.py."""
 
 import dataclasses
 import json
@@ -9,23 +9,14 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPModel, CLIPTokenizer
 
-import helpers.digit_clip as digit_clip
 from helpers.digit_clip import (
     DIGIT_CLIP,
-    LEFT,
-    NUMERALS,
-    RIGHT,
-    THICK,
-    THIN,
-    WORDS,
     DigitClipConfig,
     DigitClipTrainer,
     build_tokenizer,
     contrastive_loss,
-    describe,
     jitter,
     train_digit_clip,
-    write_captions,
 )
 
 TINY = DigitClipConfig(epochs=2, batch_size=16, merges=20)
@@ -34,36 +25,6 @@ TINY = DigitClipConfig(epochs=2, batch_size=16, merges=20)
 @pytest.fixture(scope="module")
 def some(mnist):
     return mnist.train_images[:96], mnist.train_labels[:96]
-
-
-def test_captions_say_what_is_on_the_image():
-    labels, widths, leans = np.array([7, 7, 3, 0]), np.array([0, 2, 1, 0]), np.array([2, 0, 1, 1])
-    seen = set()
-    for seed in range(200):
-        captions = write_captions(labels, widths, leans, np.random.default_rng(seed))
-        for caption, label, width, lean in zip(captions, labels, widths, leans, strict=True):
-            assert (
-                sum(name in caption.split() or f'"{name}"' in caption for name in (NUMERALS[label], WORDS[label])) <= 1
-            )
-            assert NUMERALS[label] in caption or WORDS[label] in caption
-            for phrases, is_true in ((THIN, width == 0), (THICK, width == 2), (LEFT, lean == 0), (RIGHT, lean == 2)):
-                assert is_true or not any(phrase in caption for phrase in phrases)
-        # One style in a batch: the same facts give the same caption, other digits another one.
-        again = write_captions(labels[[0, 0]], widths[[0, 0]], leans[[0, 0]], np.random.default_rng(seed))
-        assert again[0] == again[1] == captions[0] and len({captions[0], captions[2], captions[3]}) == 3
-        seen.update(captions)
-    everything = " ".join(seen)
-    assert all(phrase in everything for phrase in (*THIN, *THICK, *LEFT, *RIGHT))
-
-
-def test_description_of_drawn_strokes():
-    rows, columns = np.mgrid[:28, :28]
-    lines = [
-        (np.abs(columns - 13.5 + lean * (rows - 13.5)) < width).astype(np.uint8) * 255
-        for width, lean in ((1, 0.6), (4, -0.6), (1.5, 0.15))
-    ]
-    widths, leans = describe(np.stack(lines))
-    assert widths.tolist() == [0, 2, 1] and leans.tolist() == [2, 0, 1]
 
 
 def test_the_tokenizer_spells_any_text():
@@ -142,6 +103,22 @@ def test_training_learns_resumes_and_writes_standard_files(some, tmp_path, monke
     torch.testing.assert_close(loaded.state_dict(), parts.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"batch_size": 1}, "batch_size must be a whole number of at least 2, not 1"),
+        ({"merges": 1.5}, "merges must be a whole number of at least 0, not 1.5"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive"),
+        ({"weight_decay": -1.0}, "weight_decay not negative"),
+        ({"warm_up": 0.0}, "warm_up must be between 0 and 1"),
+    ],
+)
+def test_a_recipe_that_no_training_can_have_is_refused(setting, said):
+    with pytest.raises(ValueError, match=said):
+        DigitClipConfig(**setting)
+
+
 def test_damaged_or_foreign_checkpoints_are_refused(some, tmp_path):
     trainer = DigitClipTrainer(TINY, *some)
     trainer.advance()
@@ -181,10 +158,3 @@ def test_the_shipped_folder_is_small_and_standard():
     assert model.config.text_config.eos_token_id == tokenizer.eos_token_id == tokenizer("x")["input_ids"][-1]
     config = json.loads((DIGIT_CLIP / "config.json").read_text())
     assert config["architectures"] == ["CLIPModel"]
-
-
-def test_training_texts_hold_no_unseen_prompt():
-    from helpers.clip import UNSEEN_PROMPTS
-
-    ours = " ".join([*digit_clip.OPENINGS, *digit_clip.SUBJECTS, *digit_clip.ENDINGS])
-    assert not any(prompt in ours for prompt in UNSEEN_PROMPTS)

@@ -14,7 +14,7 @@ from helpers.answers import PENDING
 from helpers.clip import clip_score
 from helpers.diffusion import cosine_schedule, linear_schedule, velocity
 from helpers.metrics import wilson_interval
-from helpers.sampling import ddim_table, sampling_times
+from helpers.solvers import ddim_table, sampling_times
 from helpers.unet import residual_block, sinusoidal_embedding
 
 ANSWERS = answers_01_to_03.ANSWERS | answers_04_to_06.ANSWERS

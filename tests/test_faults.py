@@ -10,26 +10,29 @@ report of other weights in `test_evaluation`; Ctrl-C in `test_training`, `test_d
 `test_evaluation`; what each argument may be in the test file of its module.
 """
 
+import functools
 import os
 import resource
 import shutil
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from kill_and_resume import count_survivors
+from kill_and_resume import NETWORK as TINY
+from kill_and_resume import RECIPE, count_survivors
 
 import helpers.checkpoints as checkpoints
 import helpers.classifier as classifier_module
 import helpers.evaluation as evaluation
 import helpers.sampling as sampling
 import helpers.training as training
-from helpers.benchmark import alone
+from helpers.benchmark import alone, peak_memory
 from helpers.checkpoints import SHIPPED, load_checkpoint, load_unet, save_checkpoint, save_unet
 from helpers.classifier import (
-    FOLDER,
+    CLASSIFIERS,
     build_classifier,
     digit_accuracy,
     extract_features,
@@ -52,13 +55,10 @@ from helpers.metrics import (
     memorisation,
     nearest_neighbours,
 )
-from helpers.objective import TrainingConfig
-from helpers.sampling import MOST_DIGITS
+from helpers.request import MOST_DIGITS
 from helpers.strokes import complexity
 from helpers.training import train
-from helpers.unet import UNetConfig, build_unet
-
-TINY = UNetConfig(widths=(8, 8), embedding_width=16, heads=2)
+from helpers.unet import build_unet
 
 
 def said(error) -> str:
@@ -95,7 +95,7 @@ NETWORK, CLIP = ["config.json", "unet.weights.h5"], ["config.json", "model.safet
 FILES = [  # who reads them, what they raise, the folder that ships, its files
     (lambda folder: load_mnist(folder / "mnist.npz"), DataError, ASSETS, ["mnist.npz"]),
     (load_unet, ValueError, SHIPPED, NETWORK),
-    (lambda folder: load_classifier("judge", folder), ValueError, FOLDER, ["judge.json", "judge.weights.h5"]),
+    (lambda folder: load_classifier("judge", folder), ValueError, CLASSIFIERS, ["judge.json", "judge.weights.h5"]),
     (load_clip, ClipUnavailable, DIGIT_CLIP, [*CLIP, "preprocessor_config.json"]),
     (load_report, ValueError, ASSETS / "unet-noise", ["evaluation.json"]),
 ]
@@ -296,13 +296,20 @@ def test_a_failing_write_leaves_what_was_there(what, failing, tmp_path, mnist, m
 # --- 4. A training diverges or is killed ---
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def few(mnist):
     return mnist.train_images[:100], mnist.train_labels[:100]
 
 
-RECIPE = TrainingConfig(steps=12, batch_size=16, warmup_steps=2)
 SAVE_EVERY_STEP = {"history_every": 1, "save_every_seconds": 0.0, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def whole(few, tmp_path_factory):
+    """The folder of a training that was left alone."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(TINY, RECIPE, *few, folder, **SAVE_EVERY_STEP)
+    return folder
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(few, tmp_path, monkeypatch):
@@ -346,9 +353,8 @@ def test_digit_clips_training_stops_too(few):
         trainer.advance()
 
 
-def test_a_full_disk_in_the_middle_of_a_training(few, tmp_path, monkeypatch):
+def test_a_full_disk_in_the_middle_of_a_training(few, whole, tmp_path, monkeypatch):
     """The old checkpoint stays, and the training goes on from there once there is space, and clears up."""
-    train(TINY, RECIPE, *few, tmp_path / "whole", **SAVE_EVERY_STEP)
     save = training.Trainer.save
 
     def failing(trainer, folder):
@@ -367,28 +373,37 @@ def test_a_full_disk_in_the_middle_of_a_training(few, tmp_path, monkeypatch):
     stray.write_bytes(b"half")
     train(TINY, RECIPE, *few, tmp_path / "parts", resume=True, **SAVE_EVERY_STEP)
     assert not stray.parent.exists()
-    losses = [checkpoints.read_history(tmp_path / name / "history.csv")["loss"] for name in ("whole", "parts")]
+    losses = [checkpoints.read_history(path / "history.csv")["loss"] for path in (whole, tmp_path / "parts")]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
 
 
-def test_killed_trainings_go_on(tmp_path):
+def test_killed_trainings_go_on(tmp_path, whole):
     """One by Ctrl-C, one by SIGKILL; `python tests/kill_and_resume.py` does ten."""
-    assert count_survivors(2, 0, tmp_path) == 2
+    try:
+        assert count_survivors(2, 0, tmp_path, whole) == 2
+    finally:
+        forkserver._forkserver._stop()  # it would keep its 0.7 GB as long as we live
 
 
 # --- 5. A request is too long ---
 
 
-def draw_untrained(digits: int, out: str) -> int:
-    """The command, with an untrained network of two narrow levels: memory is that of the pictures."""
-    sampling.load_unet = lambda folder: (build_unet(TINY), cosine_schedule())
-    return sampling.main(["7" * digits, "--steps", "1", "--guidance-scale", "1", "--out", out])
+def draw_untrained(*counts: int, out: str) -> list[float]:
+    """The command, for so many digits each time; returns the peak of memory after each, in GiB.
+
+    With an untrained network of two narrow levels: memory is that of the pictures.
+    """
+    network, peaks = (build_unet(TINY), cosine_schedule()), []
+    sampling.load_unet = lambda folder: network
+    for digits in counts:
+        assert sampling.main(["7" * digits, "--steps", "1", "--guidance-scale", "1", "--out", out]) == 0
+        peaks.append(peak_memory())
+    return peaks
 
 
 def test_ten_thousand_digits_are_drawn_in_bounded_memory(tmp_path):
-    code, peak = alone(draw_untrained, MOST_DIGITS, str(tmp_path / "digits.png"))
-    _, peak_of_ten = alone(draw_untrained, 10, str(tmp_path / "ten.png"))
-    assert code == 0 and peak - peak_of_ten < 1.0  # GiB
+    (peak_of_ten, peak), _ = alone(functools.partial(draw_untrained, out=str(tmp_path / "digits.png")), 10, MOST_DIGITS)
+    assert peak - peak_of_ten < 1.0  # GiB
     height, width = np.frombuffer((tmp_path / "digits.png").read_bytes()[16:24], ">u4")[::-1]
     assert (height, width) == (500 * 28 * 4, 20 * 28 * 4)
 

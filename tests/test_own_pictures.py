@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +17,16 @@ import helpers.tuning as tuning
 from helpers.checkpoints import SHIPPED, load_digits_unet, load_unet, save_unet
 from helpers.data import DataError, digest_of, load_pictures, to_model_range, to_pixels
 from helpers.pictures import decode_png
+from helpers.request import read_labels
 from helpers.sampling import main as draw
-from helpers.sampling import read_labels, sample
+from helpers.sampling import sample
 from helpers.shapes import NAMES, draw_shapes, read_shapes, share_as_asked
 from helpers.training import main, network_for
 from helpers.unet import UNetConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+
+NARROW = ["--steps", "2", "--batch-size", "16", "--widths", "8", "8", "--embedding-width", "16"]
 
 
 def written(path, **arrays):
@@ -28,12 +36,21 @@ def written(path, **arrays):
 
 @pytest.fixture(scope="module")
 def shapes_folder(tmp_path_factory):
-    """A network that was trained on 2,000 coloured shapes for a minute of two quiet cores."""
+    """A network that was trained on 2,000 coloured shapes for a minute of two quiet cores, by the two commands."""
     folder = tmp_path_factory.mktemp("shapes")
     data, trained = folder / "shapes.npz", folder / "trained"
-    assert shapes.main(["--out", str(data)]) == 0
-    assert main(["--data", str(data), "--out", str(trained), "--steps", "1000", "--batch-size", "16"]) == 0
+    assert run_command("helpers.shapes", "--out", data) == f"2000 shapes of 4 classes in {data}\n"
+    said = run_command("helpers.training", "--data", data, "--out", trained, "--steps", 1000, "--batch-size", 16)
+    assert said == f"Done: {trained} holds the trained network.\n"
     return trained
+
+
+def run_command(module, *arguments):
+    """What `python -m module` prints; it must succeed."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_rules_read_the_shapes_and_nothing_else():
@@ -96,7 +113,7 @@ def test_resuming_with_other_pictures_is_refused(tmp_path, capsys):
     pictures = draw_shapes(130, size=16)
     one = written(tmp_path / "one.npz", **pictures._asdict())
     other = written(tmp_path / "other.npz", **pictures._replace(images=pictures.images[::-1])._asdict())
-    arguments = ["--out", str(tmp_path / "out"), "--steps", "2"]
+    arguments = ["--out", str(tmp_path / "out"), *NARROW]
     assert main(["--data", str(one), *arguments]) == 0
     before = (tmp_path / "out" / "checkpoint.npz").read_bytes()
     capsys.readouterr()
@@ -115,7 +132,7 @@ def test_26_grey_letters_train_and_are_drawn(tmp_path, capsys):
     images = random.integers(0, 256, (130, 28, 28, 1), np.uint8)
     data = written(tmp_path / "letters.npz", images=images, labels=labels)
     folder = tmp_path / "letters"
-    assert main(["--data", str(data), "--out", str(folder), "--steps", "2"]) == 0
+    assert main(["--data", str(data), "--out", str(folder), *NARROW]) == 0
     config = json.loads((folder / "config.json").read_text())["unet"]
     assert (config["num_classes"], config["image_size"], config["channels"]) == (26, 28, 1)
     unet, schedule = load_unet(folder)
@@ -193,7 +210,7 @@ def test_object_arrays_are_never_unpickled(tmp_path):
 def test_fewer_images_than_a_batch(tmp_path, capsys):
     data = written(tmp_path / "mine.npz", images=IMAGES[:20], labels=LABELS[:20])
     assert main(["--data", str(data), "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == "error: images must be at least as many as batch_size (128), not 20.\n"
+    assert capsys.readouterr().err == "error: images must be at least as many as batch_size (64), not 20.\n"
 
 
 def test_names_that_would_confuse_are_refused():

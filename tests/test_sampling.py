@@ -1,4 +1,4 @@
-"""The compiled loop, guidance, seeds, and what a request may not be. The solvers' maths is in test_solvers.py."""
+"""The compiled loop, guidance, seeds, the command line. The solvers' maths is in test_solvers.py."""
 
 import subprocess
 import sys
@@ -10,18 +10,14 @@ import tensorflow as tf
 
 import helpers.sampling as sampling
 from helpers.diffusion import keyed_noise
-from helpers.sampling import (
-    guided_noise,
-    read_digits,
-    sample,
-)
+from helpers.sampling import guided_noise, sample
 from helpers.unet import predict_noise
 
 
 def test_the_loop_is_algorithm_2(lively_unet, schedule):
     """The compiled loop beside the same thing written out, guided, clipped, with fresh noise."""
     labels = np.array([3, 7], np.int32)
-    options = {"method": "ddpm", "guidance_scale": 2.0, "seed": 5}
+    options = {"method": "ddpm", "guidance_scale": 2.0, "guidance_interval": None, "seed": 5}
     drawn, trajectory = sample(lively_unet, schedule, labels, **options, keep=range(100))
     x = keyed_noise(5, np.arange(2), (28, 28, 1)).numpy()
     for i, t in enumerate(range(99, -1, -1)):
@@ -80,7 +76,7 @@ def test_guidance_only_inside_its_interval(lively_unet, schedule):
     labels, options = [0, 5, 9], {"steps": 10, "guidance_scale": 4.0}  # times 99, 89, ..., 9
     plain = sample(lively_unet, schedule, labels, **{**options, "guidance_scale": 1.0})
     same(plain, sample(lively_unet, schedule, labels, guidance_interval=(50, 58), **options))
-    guided = sample(lively_unet, schedule, labels, **options)
+    guided = sample(lively_unet, schedule, labels, guidance_interval=None, **options)
     same(guided, sample(lively_unet, schedule, labels, guidance_interval=(9, 99), **options))
     only_one = sample(lively_unet, schedule, labels, guidance_interval=(59, 59), **options)
     assert all(np.abs(only_one.images - other.images).max() > 0.05 for other in (plain, guided))
@@ -127,56 +123,6 @@ def test_defaults_alone_draw_digits():
     assert np.all((ink > 0.02) & (ink < 0.4))
 
 
-# --- what a request may not be ---
-
-
-@pytest.mark.parametrize(
-    ("labels", "options", "message"),
-    [
-        ([3, 10], {}, r"labels must be in 0\.\.9, or -1 for no digit given, not 10"),
-        ([-2], {}, "not -2"),
-        ([], {}, "labels must be a non-empty list"),
-        ([1.5], {}, "whole numbers"),
-        (3, {}, "labels must be a non-empty list"),
-        ([3], {"steps": 0}, r"steps must be a whole number in 1\.\.100, not 0"),
-        ([3], {"steps": 101}, "not 101"),
-        ([3], {"steps": 2.5}, "not 2.5"),
-        ([3], {"guidance_scale": -1.0}, "guidance_scale must be a number of at least 0, not -1.0"),
-        ([3], {"guidance_scale": float("nan")}, "guidance_scale"),
-        ([3], {"guidance_interval": (50, 10)}, "guidance_interval"),
-        ([3], {"guidance_interval": (0, 100)}, "guidance_interval"),
-        ([3], {"eta": 1.5}, "eta must be in"),
-        ([3], {"method": "euler"}, "method must be"),
-        ([3], {"seed": -1}, "seed must be"),
-        ([3], {"numbers": [0, 1]}, "numbers must be 1 whole numbers"),
-        ([3], {"numbers": [-1]}, "numbers must be 1 whole numbers"),
-        ([3], {"numbers": [0.5]}, "numbers must be 1 whole numbers"),
-        ([3], {"keep": [20], "steps": 20}, "keep must name steps in 0..19"),
-    ],
-)
-def test_bad_requests(lively_unet, schedule, labels, options, message):
-    with pytest.raises(ValueError, match=message):
-        sample(lively_unet, schedule, labels, **options)
-
-
-def test_weights_that_are_not_numbers(lively_unet, schedule):
-    weights = lively_unet.get_weights()
-    weights[3].flat[0] = np.nan
-    lively_unet.set_weights(weights)
-    with pytest.raises(ValueError, match="weights that are not finite"):
-        sample(lively_unet, schedule, [3])
-
-
-@pytest.mark.parametrize("text", ["", "12a", "３", "²", "1 2", "-1", "٣"])
-def test_digit_strings_refused(text):
-    with pytest.raises(ValueError, match="digits must be"):
-        read_digits(text)
-
-
-def test_digit_string():
-    np.testing.assert_array_equal(read_digits("3141"), [3, 1, 4, 1])
-
-
 def test_command_line_draws_a_png(tmp_path, capsys):
     out = tmp_path / "pi.png"
     assert sampling.main(["314159", "--out", str(out), "--steps", "5"]) == 0
@@ -207,7 +153,7 @@ def test_moments_lie_one_below_the_other_from_noise_to_the_digits(tmp_path):
         ["３"],
         ["7", "--steps", "0"],
         ["7", "--moments", "0"],
-        ["7", "--moments", "12"],
+        ["7", "--moments", "17"],
         ["7", "--steps", "101"],
         ["7", "--guidance-scale", "-1"],
         ["7", "--method", "euler"],

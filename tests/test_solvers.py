@@ -7,13 +7,8 @@ import tensorflow as tf
 import torch
 
 from helpers.diffusion import Schedule, cosine_schedule, keyed_noise, linear_schedule, predict_x_0
-from helpers.sampling import (
-    ancestral_table,
-    ddim_table,
-    sample,
-    sampling_times,
-    solver_table,
-)
+from helpers.sampling import sample
+from helpers.solvers import ancestral_table, ddim_table, sampling_times, scales_of_steps, solver_table
 from helpers.unet import UNetConfig
 
 MEAN, STD = 0.3, 0.5  # the Gaussian data of the closed forms
@@ -242,3 +237,16 @@ def test_dpm_solver_steps_equal_diffusers(schedule, steps):
         expected = theirs.step(to_torch(noise), int(t), to_torch(x_t)).prev_sample
         x_0_before, mine = one_step(schedule, table, i, x_t, noise, x_0_before, 0 * x_t)
         np.testing.assert_allclose(mine, expected, atol=1e-4)
+
+
+def test_guidance_above_one_acts_inside_the_interval_alone():
+    times = np.array([99, 80, 50, 20, 19])
+    np.testing.assert_array_equal(scales_of_steps(times, 3.0, (20, 80)), [1, 3, 3, 3, 1])
+    np.testing.assert_array_equal(scales_of_steps(times, 3.0, None), [3] * 5)
+    for scale in (0.0, 0.5, 1.0):  # nothing is exaggerated, so there is nothing to confine
+        np.testing.assert_array_equal(scales_of_steps(times, scale, (20, 80)), [scale] * 5)
+
+
+def test_an_unknown_solver_is_refused(schedule):
+    with pytest.raises(ValueError, match="method must be one of .*, not 'euler'"):
+        solver_table(schedule, "euler", 10)

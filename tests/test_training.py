@@ -137,8 +137,16 @@ def tiny_run(mnist, out=None, steps=12, **options):
     return train(TINY, recipe, images, labels, out, history_every=5, progress=False, **options)
 
 
-def test_streams_change_nothing_but_the_time(mnist):
-    whole, pieces = (tiny_run(mnist, streams=streams)[2] for streams in (1, 4))
+@pytest.fixture(scope="module")
+def left_alone(mnist, tmp_path_factory):
+    """A whole run that nothing happens to: its folder, its network, its history."""
+    folder = tmp_path_factory.mktemp("left_alone")
+    unet, _, history = tiny_run(mnist, folder)
+    return folder, unet, history
+
+
+def test_streams_change_nothing_but_the_time(mnist, left_alone):
+    whole, pieces = left_alone[2], tiny_run(mnist, streams=4)[2]
     np.testing.assert_allclose([row["loss"] for row in pieces], [row["loss"] for row in whole], rtol=2e-5)
     with pytest.raises(ValueError, match=r"batch_size must be divisible by devices times streams \(1 x 3\), not 16"):
         tiny_run(mnist, streams=3)
@@ -170,9 +178,9 @@ def interrupt_after(steps, monkeypatch):
     monkeypatch.setattr(training.tqdm, "update", counted)
 
 
-def test_resuming_gives_the_run_it_would_have_been(mnist, tmp_path, monkeypatch):
+def test_resuming_gives_the_run_it_would_have_been(mnist, left_alone, tmp_path, monkeypatch):
     handler = signal.getsignal(signal.SIGINT)
-    whole, _, history = tiny_run(mnist)
+    _, whole, history = left_alone
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="Stopped after step 7, saved in"):
         interrupt_after(7, patch)
         tiny_run(mnist, tmp_path)
@@ -189,19 +197,18 @@ def test_resuming_gives_the_run_it_would_have_been(mnist, tmp_path, monkeypatch)
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_resuming_another_recipe_is_refused(mnist, tmp_path):
-    tiny_run(mnist, tmp_path, steps=2)
-    with pytest.raises(ValueError, match="belongs to another recipe: steps 2, not 3"):
-        tiny_run(mnist, tmp_path, steps=3, resume=True)
+def test_resuming_another_recipe_is_refused(mnist, left_alone):
+    with pytest.raises(ValueError, match="belongs to another recipe: steps 12, not 3"):
+        tiny_run(mnist, left_alone[0], steps=3, resume=True)
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(mnist, tmp_path):
-    tiny_run(mnist, tmp_path, steps=2)
-    before = (tmp_path / "checkpoint.npz").read_bytes()
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(mnist, left_alone):
+    folder, _, _ = left_alone
+    before = (folder / "checkpoint.npz").read_bytes()
     recipe = TrainingConfig(steps=20, batch_size=16, warmup_steps=0, learning_rate=1e30)
     with pytest.raises(FloatingPointError, match="the loss at step .* is (nan|inf)"):
-        train(TINY, recipe, mnist.train_images[:100], mnist.train_labels[:100], tmp_path, progress=False)
-    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+        train(TINY, recipe, mnist.train_images[:100], mnist.train_labels[:100], folder, progress=False)
+    assert (folder / "checkpoint.npz").read_bytes() == before
 
 
 @pytest.mark.parametrize("wrong", ["size", "type", "label", "length"])

@@ -1,15 +1,26 @@
-"""The table that settings are chosen by: right on real images, and of the held-out ones alone."""
+"""The table that settings are chosen by: right on real images, and of training images alone."""
 
 import numpy as np
 import pytest
 
 import helpers.tuning as tuning
+from helpers.classifier import extract_features
 from helpers.data import held_out_split, to_model_range, training_split
 from helpers.diffusion import cosine_schedule
 from helpers.files import read_rows
-from helpers.metrics import draw_with_counts
+from helpers.metrics import draw_with_counts, nearest_neighbours
 from helpers.sampling import Samples
-from helpers.tuning import Setting, Yardstick, front_settings, main, network_passes, pareto_front, scale_settings
+from helpers.tuning import (
+    Setting,
+    Yardstick,
+    block_distances,
+    finalists,
+    front_settings,
+    main,
+    network_passes,
+    pareto_front,
+    scale_settings,
+)
 
 GUIDED = Setting("ddim", 20, 1.0, 1.5)
 
@@ -43,7 +54,28 @@ def test_a_guided_step_is_two_passes(schedule):
 def test_settings_are_all_different():
     for settings in (scale_settings(), front_settings()):
         assert len(set(settings)) == len(settings) > 10
-    assert {setting.steps for setting in front_settings() if setting.method == "ddpm"} == {5, 10, 20, 50, 100}
+    assert {setting.steps for setting in front_settings() if setting.method == "ddpm"} == {5, 10, 20, 100}
+
+
+def test_finalists_are_read_right_cheap_and_near_real_images():
+    def row(accuracy, ratio, passes, interval=""):
+        setting = {"method": "dpm++", "steps": passes, "eta": "0.0", "guidance_scale": "2.0"}
+        return setting | {"guidance_interval": interval, "passes": passes, "accuracy": accuracy, "ratio": ratio}
+
+    rows = [row("0.9935", "1.0", "3"), row("0.994", "2.0", "24"), row("1.0", "9.0", "5"), row("1.0", "1.1", "25")]
+    rows += [row("0.996", "10.5", "6"), row("0.997", "1.2", "10", "(20, 80)"), row("1.0", "9.1", "7")]
+    chosen = finalists([*rows, rows[1]])
+    assert [setting.steps for setting in chosen] == [10, 24, 5, 7]  # 3 is read wrong, 25 too dear, 6 far from real
+    assert chosen[0] == Setting("dpm++", 10, 0.0, 2.0, (20, 80)) and chosen[1].guidance_interval is None
+    with pytest.raises(ValueError, match=r"accuracy of 0\.994 in 24 passes somewhere"):
+        finalists(rows[:1])
+
+
+def test_more_samples_than_held_out_images_start_over(mnist):
+    _, labels = held_out_split(mnist)
+    yardstick = Yardstick(6_000)
+    np.testing.assert_array_equal(yardstick.labels, np.append(labels, labels[:1_000]))
+    assert len(yardstick.reference) == 6_000 and {len(draw) for draw in yardstick.draws} == {6_000}
 
 
 def test_front_is_what_no_other_beats():
@@ -52,27 +84,54 @@ def test_front_is_what_no_other_beats():
     np.testing.assert_array_equal(pareto_front([5, 5], [1.0, 1.0]), [True, False])
 
 
-def test_the_reference_is_held_out_and_the_draws_are_not(yardstick, mnist, monkeypatch):
-    held_out, _ = held_out_split(mnist)
-    quality = measure(yardstick, to_model_range(held_out[:400]).numpy(), monkeypatch)
+@pytest.fixture(scope="module")
+def found_features(yardstick, mnist):
+    """Features of all images that nothing is chosen on but the reference and its draws: (55000, d)."""
+    images, _ = training_split(mnist)
+    return extract_features(yardstick.network, to_model_range(images))
+
+
+def test_the_reference_is_of_training_images_and_the_draws_of_others(yardstick, found_features):
+    where = []
+    for features in (yardstick.reference, *yardstick.draws):
+        distances, positions = nearest_neighbours(features, found_features)
+        assert distances.max() < 1e-3  # it is one of them
+        where.append(set(positions))
+    reference, *draws = where
+    assert all(not reference & draw for draw in draws) and len(draws) == tuning.FLOOR_DRAWS
+    assert draws[0] != draws[1]
+
+
+def test_the_reference_itself_is_nearest_of_all(yardstick, mnist, found_features, monkeypatch):
+    images, labels = training_split(mnist)
+    _, positions = nearest_neighbours(yardstick.reference, found_features)
+    np.testing.assert_array_equal(labels[positions], yardstick.labels)
+    quality = measure(yardstick, to_model_range(images[positions]).numpy(), monkeypatch)
     assert quality.ratio < 1e-6 and quality.coverage > 1  # the very images that they are compared with
-    assert len(yardstick.draws) == tuning.FLOOR_DRAWS and not np.array_equal(*yardstick.draws[:2])
 
 
 def test_one_kind_of_each_digit_fails_to_cover(yardstick, mnist, monkeypatch):
-    first = np.array([np.argmax(yardstick.labels == digit) for digit in yardstick.labels])
-    held_out, _ = held_out_split(mnist)
-    quality = measure(yardstick, to_model_range(held_out[:400][first]).numpy(), monkeypatch)
+    images, labels = training_split(mnist)
+    first = np.array([np.argmax(labels == digit) for digit in yardstick.labels])
+    quality = measure(yardstick, to_model_range(images[first]).numpy(), monkeypatch)
     assert quality.coverage < 0.5 and quality.ratio > 5 and quality.spread < 1e-6
 
 
+def test_the_held_out_images_are_unlike_all_others(monkeypatch, capsys):
+    others, held_out = block_distances()
+    assert others.shape == (11,) and others.max() < 0.1 < held_out
+    monkeypatch.setattr(tuning, "block_distances", lambda: (others, held_out))
+    assert main(["--blocks"]) == 0
+    assert f"held-out images: {held_out:.3f}" in capsys.readouterr().out
+
+
 def test_command_line_writes_a_row_a_setting(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tuning, "SOLVERS", (("dpm++", 2, 0.0),))
-    monkeypatch.setattr(tuning, "SCALES", (1.0, 2.0))
+    monkeypatch.setattr(tuning, "SOLVER", ("dpm++", 2, 0.0))
+    monkeypatch.setattr(tuning, "SCALES", (2.0,))
     monkeypatch.setattr(tuning, "INTERVALS", (None, (0, 60)))
     assert main(["--images", "200", "--out", str(tmp_path / "tuning.csv")]) == 0
     rows = read_rows(tmp_path / "tuning.csv")
     assert [(row["guidance_scale"], row["passes"]) for row in rows] == [("1.0", "2"), ("2.0", "4"), ("2.0", "3")]
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert main(["--images", "100"]) == 2
-    assert capsys.readouterr().err.startswith("error: images must be in 200..5000")
+    assert capsys.readouterr().err.startswith("error: images must be in 200..10000")

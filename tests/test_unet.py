@@ -74,7 +74,7 @@ def test_levels_are_28_14_7_and_back(shipped_size):
     sizes = [layer.output.shape[1] for layer in shipped_size.layers if isinstance(layer, keras.layers.Conv2D)]
     assert sorted(set(sizes)) == [7, 14, 28]
     skips = [layer for layer in shipped_size.layers if isinstance(layer, keras.layers.Concatenate)][1:]
-    assert [layer.output.shape[1:] for layer in skips] == [(14, 14, 96), (28, 28, 32)]
+    assert [layer.output.shape[1:] for layer in skips] == [(14, 14, 64), (28, 28, 32)]
 
 
 @pytest.mark.parametrize("changed", ["x_t", "t", "label", "to no label"])

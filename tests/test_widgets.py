@@ -14,8 +14,9 @@ from IPython.utils.capture import capture_output
 from helpers.diffusion import add_noise
 from helpers.pictures import as_pngs, decode_png, encode_png, histogram, image_grid
 from helpers.sampling import sample
+from helpers.scrubber import WIDGET_VIEW, Scrubber
 from helpers.trajectories import Trajectories, record_trajectories
-from helpers.widgets import WIDGET_VIEW, DenoisingScrubber, DrawDigits, ForwardScrubber, GuidanceExplorer, Scrubber
+from helpers.widgets import DenoisingScrubber, DrawDigits, ForwardScrubber, GuidanceExplorer
 
 RANDOM = np.random.default_rng(0)
 LINK_IN_THE_BROWSER = ipywidgets.jslink

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +50,15 @@ def run_workers(*tasks, arguments=(), slurm=False, timeout=1200):
     places = [{"TF_CONFIG": loopback_cluster(ports, index)} for index in range(len(tasks))]
     places = {"none": [{}], "slurm": slurm_job(len(tasks)), "multiworker": places}[strategy]
     workers = []
-    for task, place in zip(tasks, places, strict=True):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **place}
-        task["arguments"] = ["--distribute", strategy, *arguments, *task.get("arguments", [])]
-        command = [sys.executable, str(ROOT / "tests" / "worker.py"), json.dumps(task)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        workers.append(subprocess.Popen(command, env=environment, text=True, **pipes))
-    try:
+    with ExitStack() as at_the_end:  # of this run, or of its patience, no worker is left
+        for task, place in zip(tasks, places, strict=True):
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **place}
+            task["arguments"] = ["--distribute", strategy, *arguments, *task.get("arguments", [])]
+            command = [sys.executable, str(ROOT / "tests" / "worker.py"), json.dumps(task)]
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            workers.append(at_the_end.enter_context(subprocess.Popen(command, env=environment, text=True, **pipes)))
+            at_the_end.callback(workers[-1].kill)
         said = [worker.communicate(timeout=timeout) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
     lines = [[line for line in error.splitlines() if line.startswith(("error:", "Traceback"))] for _, error in said]
     reports = [Path(task["report"]) for task in tasks]
     read = [json.loads(report.read_text()) if report.exists() else None for report in reports]

@@ -1,0 +1,107 @@
+"""The solvers: how a prediction of x_0 becomes the next image, as numbers that are known before sampling starts.
+
+Each is a table with a row for every step: how much of x_t, of the predicted x_0, of the x_0 predicted one step before,
+and of fresh noise make up the next image,
+
+    x_next = row[0] * x_t + row[1] * x_0 + row[2] * x_0_before + row[3] * noise
+
+The loop that all of them share is in `sampling`. Derived in notebook 05.
+"""
+
+import numpy as np
+
+from helpers.diffusion import Schedule
+
+METHODS = ("ddpm", "ddim", "dpm++")
+
+
+def sampling_times(schedule: Schedule, steps: int) -> np.ndarray:
+    """The t at which the network is asked, `(steps,)` int32, falling, evenly spaced, from the last step on.
+
+    "Trailing" spacing (Lin et al. 2024, section 3.3): it always starts where training saw the most noise.
+    """
+    return np.rint(np.arange(steps, 0, -1) * schedule.steps / steps).astype(np.int32) - 1
+
+
+def scales_of_steps(times: np.ndarray, guidance_scale: float, interval: tuple[int, int] | None) -> np.ndarray:
+    """The guidance scale of each of the times `(steps,)`: what is above 1 acts only inside the interval of t.
+
+    Outside it is 1, the network's own answer (Kynkäänniemi et al. 2024). None: everywhere. Scales up to 1 don't
+    exaggerate anything, and hold at every step.
+    """
+    if interval is None or guidance_scale <= 1:
+        return np.full(len(times), guidance_scale)  # (steps,)
+    first, last = interval
+    return np.where((times >= first) & (times <= last), guidance_scale, 1.0)  # (steps,)
+
+
+def _alpha_bars(schedule: Schedule, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """alpha_bar at each of the times and at the one after it, where "after the last" is the clean image: 1."""
+    here = schedule.alpha_bars[times]  # (steps,)
+    return here, np.append(here[1:], 1.0)  # (steps,)
+
+
+def ancestral_table(schedule: Schedule, times: np.ndarray) -> np.ndarray:
+    """Ho et al. 2020, Algorithm 2 with the posterior's mean and variance (eqs. 6, 7): `(steps, 4)` float64.
+
+        x_next = sqrt(alpha) (1 - alpha_bar_next) / (1 - alpha_bar) x_t
+                 + sqrt(alpha_bar_next) beta / (1 - alpha_bar) x_0 + sigma noise
+        sigma^2 = beta (1 - alpha_bar_next) / (1 - alpha_bar)
+
+    beta is that of the jump, alpha = 1 - beta = alpha_bar / alpha_bar_next, also between times that aren't neighbours.
+    """
+    alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
+    beta = 1 - alpha_bar / alpha_bar_next
+    from_x_t = np.sqrt(1 - beta) * (1 - alpha_bar_next) / (1 - alpha_bar)
+    from_x_0 = np.sqrt(alpha_bar_next) * beta / (1 - alpha_bar)
+    sigma = np.sqrt(beta * (1 - alpha_bar_next) / (1 - alpha_bar))
+    return np.stack([from_x_t, from_x_0, np.zeros_like(beta), sigma], axis=-1)  # (steps, 4)
+
+
+def ddim_table(schedule: Schedule, times: np.ndarray, eta: float) -> np.ndarray:
+    """Song et al. 2021 (DDIM), eq. 12 with sigma from eq. 16: `(steps, 4)` float64. eta 0: no fresh noise.
+
+        x_next = sqrt(alpha_bar_next) x_0 + sqrt(1 - alpha_bar_next - sigma^2) predicted_noise + sigma noise
+        sigma^2 = eta^2 (1 - alpha_bar_next) / (1 - alpha_bar) (1 - alpha_bar / alpha_bar_next)
+
+    Their noise prediction is written as (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), so that it follows
+    the clipped x_0.
+    """
+    alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
+    sigma = eta * np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_next))
+    # eta = 1 at the last step is 1 - 1 - 0: rounding may put it a hair below zero.
+    of_noise = np.sqrt(np.maximum(1 - alpha_bar_next - sigma**2, 0))
+    from_x_t = of_noise / np.sqrt(1 - alpha_bar)
+    from_x_0 = np.sqrt(alpha_bar_next) - from_x_t * np.sqrt(alpha_bar)
+    return np.stack([from_x_t, from_x_0, np.zeros_like(sigma), sigma], axis=-1)  # (steps, 4)
+
+
+def dpm_solver_table(schedule: Schedule, times: np.ndarray) -> np.ndarray:
+    """Lu et al. 2022 (DPM-Solver++), Algorithm 2 ("2M"): `(steps, 4)` float64, second order, no fresh noise.
+
+        x_next = sqrt((1 - alpha_bar_next) / (1 - alpha_bar)) x_t - sqrt(alpha_bar_next) (exp(-h) - 1) D
+        D = (1 + 1 / (2 r)) x_0 - 1 / (2 r) x_0_before,  r = h_before / h
+
+    h is the step in their lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)), h_before that of the step before.
+    The first step has no earlier prediction, and the last one ends at zero noise, where the formula's step
+    in log(signal / noise) is infinite: both are first-order.
+    """
+    alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
+    half_logsnr = schedule.logsnr[times] / 2  # lambda
+    h = np.append(np.diff(half_logsnr), np.inf)  # (steps,)
+    of_prediction = np.sqrt(alpha_bar_next) * -np.expm1(-h)
+    half_slope = np.zeros(len(times))  # 1 / (2 r) with r = h_before / h
+    half_slope[1:-1] = h[1:-1] / (2 * h[:-2])
+    from_x_t = np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar))
+    columns = [from_x_t, of_prediction * (1 + half_slope), -of_prediction * half_slope, np.zeros(len(times))]
+    return np.stack(columns, axis=-1)  # (steps, 4)
+
+
+def solver_table(schedule: Schedule, method: str, steps: int, eta: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """(times `(steps,)`, table `(steps, 4)`) of one of `METHODS`, else `ValueError`; `eta` matters to "ddim" alone."""
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {METHODS}, not {method!r}.")
+    times = sampling_times(schedule, steps)
+    if method == "ddim":
+        return times, ddim_table(schedule, times, eta)
+    return times, {"ddpm": ancestral_table, "dpm++": dpm_solver_table}[method](schedule, times)
