@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     table = args.out / "recipes.csv"
     rows = read_rows(table) if table.exists() else []
     one_stream_a_core(TrainingConfig.batch_size)  # before anything else uses TensorFlow
-    yardstick = Yardstick(args.images)
+    yardstick = Yardstick(args.images, held_out=True)
     try:
         for name in args.recipes or RECIPES:
             if any((row["recipe"], int(row["seed"])) == (name, args.seed) for row in rows):

@@ -8,10 +8,11 @@
 Accuracy alone would choose the strongest guidance, so R and coverage (see `metrics`) stand beside it. All three by
 the network "features"; "judge" stays out of every choice. Used for the default settings and in notebook 05.
 
-The reference isn't the 5,000 held-out images: they are the last of the file, and unlike all others (`--blocks` prints
-by how much), so what is nearest to them isn't nearest to MNIST. It is a random half of the other training images;
-draws from the other half say how near real images come. The network was trained on both; that it copies none is
-measured in `measures`.
+The reference for a setting isn't the 5,000 held-out images: they are the last of the file, and unlike all others
+(`--blocks` prints by how much), so what is nearest to them isn't nearest to MNIST. It is a random half of the other
+training images; draws from the other half say how near real images come. The network was trained on both; that it
+copies none is measured in `measures`. Whole recipes are compared with the held-out images all the same (see
+`recipes`): there, how well a network learned its own images by heart must not count.
 """
 
 import ast
@@ -76,30 +77,34 @@ def network_passes(schedule: Schedule, setting: Setting) -> int:
 
 
 class Yardstick:
-    """Training images with the labels of the samples to come, and as many others to compare with, as features.
+    """Real images with the labels of the samples to come, and as many others to compare with, as features.
 
-    The labels are those of the held-out images, and start over beyond 5,000.
-    Raises `ValueError` if `images`, how many samples to come, isn't in 200..10000.
+    The labels are those of the held-out images, and start over beyond 5,000. The reference is of training images, or
+    if `held_out`, those images themselves. Raises `ValueError` if `images`, how many samples to come, isn't in
+    200..10000, or 200..5000 if `held_out`.
     """
 
-    def __init__(self, images: int) -> None:
+    def __init__(self, images: int, held_out: bool = False) -> None:
         mnist = load_mnist()
-        _, held_out_labels = held_out_split(mnist)
-        if not 200 <= images <= 2 * len(held_out_labels):
-            raise ValueError(
-                f"images must be in 200..{2 * len(held_out_labels)} (twice the held-out images), not {images}."
-            )
+        held_out_images, held_out_labels = held_out_split(mnist)
+        most = len(held_out_labels) * (1 if held_out else 2)
+        if not 200 <= images <= most:
+            raise ValueError(f"images must be in 200..{most}, not {images}.")
         self.labels = np.resize(held_out_labels, images).astype(np.int32)  # (images,)
         train_images, train_labels = training_split(mnist)
-        one_half, other_half = np.array_split(np.random.default_rng(0).permutation(len(train_labels)), 2)
+        self.network = load_classifier("features")
 
-        def drawn(half: np.ndarray, seed: int) -> np.ndarray:
-            found = half[draw_with_counts(train_labels[half], self.labels, seed)]  # (images,)
+        def drawn(pool: np.ndarray, seed: int) -> np.ndarray:
+            found = pool[draw_with_counts(train_labels[pool], self.labels, seed)]  # (images,)
             return extract_features(self.network, to_model_range(train_images[found]))
 
-        self.network = load_classifier("features")
-        self.reference = drawn(one_half, 0)
-        self.draws = [drawn(other_half, seed) for seed in range(FLOOR_DRAWS)]  # none is in the reference
+        others = np.arange(len(train_labels))
+        if held_out:
+            self.reference = extract_features(self.network, to_model_range(held_out_images[:images]))
+        else:
+            one_half, others = np.array_split(np.random.default_rng(0).permutation(others), 2)
+            self.reference = drawn(one_half, 0)
+        self.draws = [drawn(others, seed) for seed in range(FLOOR_DRAWS)]  # none is in the reference
         self.real_coverage = float(np.mean([coverage(draw, self.reference) for draw in self.draws]))
 
     def measure(self, unet: keras.Model, schedule: Schedule, setting: Setting, seed: int = 0) -> Quality:

@@ -78,6 +78,16 @@ def test_more_samples_than_held_out_images_start_over(mnist):
     assert len(yardstick.reference) == 6_000 and {len(draw) for draw in yardstick.draws} == {6_000}
 
 
+def test_recipes_are_compared_with_the_held_out_images(mnist):
+    images, labels = held_out_split(mnist)
+    yardstick = Yardstick(400, held_out=True)
+    np.testing.assert_array_equal(yardstick.labels, labels[:400])
+    features = extract_features(yardstick.network, to_model_range(images[:400]))
+    np.testing.assert_allclose(yardstick.reference, features, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"200\.\.5000, not 6000"):
+        Yardstick(6_000, held_out=True)
+
+
 def test_front_is_what_no_other_beats():
     passes, ratios = [10, 20, 20, 5, 40, 40], [2.0, 1.5, 1.4, 3.0, 1.4, 1.2]
     np.testing.assert_array_equal(pareto_front(passes, ratios), [True, False, True, True, False, True])
