@@ -17,8 +17,8 @@ notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.ste
 notebooks_and_solutions = pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=lambda path: path.stem)
 CHECK = re.compile(r"^print\((check_\w+)\(", re.MULTILINE)
 BOX = re.compile(r"<details><summary>([^<]+)</summary>\n\n.+?\n\n</details>", re.DOTALL)
-PLACE = r"(?:eq\.|section|Algorithm|figure|appendix) "
-REFERENCE = re.compile(rf"- .+? \d{{4}}, \[[^]]+\]\(https://\S+\), [^:]*{PLACE}[^:]+: .+\.")
+PLACE = r"(?:(?:eq\.|section|Algorithm|figure|appendix) [^:]+|abstract)"
+REFERENCE = re.compile(rf"- .+? \d{{4}}, \[[^]]+\]\(https://\S+\), [^:]*{PLACE}: .+\.")
 CITATION = re.compile(r"([A-Z]\w+)(?: et al\.| and [A-Z]\w+)? \(?((?:19|20)\d\d)\b")
 GREEK = "alpha|beta|gamma|delta|(?:var)?epsilon|eta|(?:var)?theta|lambda|mu|rho|sigma|Sigma|omega|(?:var)?phi"
 SYMBOL = re.compile(rf"(?:\\(?:bar|hat|tilde) ?)?\\(?:{GREEK})(?![a-zA-Z])|\\hat x")
