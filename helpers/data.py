@@ -19,8 +19,9 @@ DIGESTS = {
     "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
     "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
 }
-# The last training images are never trained on: every choice is made on them, none on the test set.
+# The last training images are never trained on: recipes are compared on them, and no choice is made on the test set.
 HELD_OUT = 5_000
+MOST_CLASSES = 1_000  # of pictures of your own: each is one map at full size in the network's input
 
 
 class DataError(RuntimeError):
@@ -95,7 +96,7 @@ def load_pictures(path: str | Path) -> Pictures:
     """Pictures of your own from an `.npz` file with `images`, `labels` and, if you like, `class_names`.
 
     `images` `(n, size, size)` or `(n, size, size, channels)` uint8, size divisible by 4 from 16 to 64, 1 or 3
-    channels; `labels` `(n,)` whole numbers from 0 on; `class_names` texts, the first for class 0.
+    channels; `labels` `(n,)` whole numbers from 0 to 999; `class_names` texts, the first for class 0.
     Raises `DataError` for a file that can't be read, and `ValueError` that says what is wrong with its arrays.
     """
     path = Path(path)
@@ -107,7 +108,7 @@ def load_pictures(path: str | Path) -> Pictures:
     except Exception as error:  # a damaged archive can raise almost anything, from zlib.error to KeyError
         raise DataError(
             f"{path} can't be read ({error}); it must be what np.savez(path, images=..., labels=...) writes, "
-            "with plain arrays, not objects."
+            "with plain arrays, not objects (which pictures of different sizes would be)."
         ) from error
     for name in ("images", "labels"):
         if name not in arrays:
@@ -120,7 +121,12 @@ def load_pictures(path: str | Path) -> Pictures:
         )
     if labels.min() < 0 or len(np.unique(labels)) < 2:
         raise ValueError(f"labels must be of at least 2 classes, from 0 on, not {np.unique(labels)[:5].tolist()}.")
-    names = tuple(str(name) for name in arrays.get("class_names", ()))
+    if labels.max() >= MOST_CLASSES:
+        raise ValueError(f"labels must be below {MOST_CLASSES:,}, not {labels.max()}: number the classes from 0 on.")
+    names = arrays.get("class_names", np.array([], str))
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise ValueError(f"class_names must be a list of texts, not {names.shape} {names.dtype}.")
+    names = tuple(map(str, names))
     if names and len(names) <= labels.max():
         raise ValueError(f"class_names must name the classes 0..{labels.max()}, but there are only {len(names)}.")
     return Pictures(
@@ -153,7 +159,7 @@ def training_split(mnist: Mnist) -> tuple[np.ndarray, np.ndarray]:
 
 
 def held_out_split(mnist: Mnist) -> tuple[np.ndarray, np.ndarray]:
-    """The 5,000 training images `(5000, 28, 28)` uint8 and labels that choices are made on."""
+    """The 5,000 training images `(5000, 28, 28)` uint8 and labels that no network is trained on."""
     return mnist.train_images[-HELD_OUT:], mnist.train_labels[-HELD_OUT:]
 
 

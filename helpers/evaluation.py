@@ -51,18 +51,21 @@ CHUNK = 500  # images between two saves: about 15 seconds of sampling
 def describe_run(weights: Path, images: int, seed: int) -> dict:
     """What the figures depend on: networks by SHA-256, sampler settings, number of images, seed."""
     measuring = {role: sha256_of_file(CLASSIFIERS / f"{role}.weights.h5") for role in ("features", "judge")}
-    names = ("method", "steps", "eta", "guidance_scale", "guidance_interval")
-    sampler = {name: inspect.signature(sample).parameters[name].default for name in names}
-    sampler["steps"] = default_steps(load_digits_unet(weights)[1], sampler["method"])
-    sampler["guidance_interval"] = list(sampler["guidance_interval"])  # as JSON gives it back
     return {
         "network": weights.name,
         "weights_sha256": sha256_of_file(weights / "unet.weights.h5"),
         "measured_by": {**measuring, "digit-clip": sha256_of_file(DIGIT_CLIP / "model.safetensors")},
-        "sampler": sampler,
+        "sampler": _default_sampler(weights),
         "images": images,
         "seed": seed,
     }
+
+
+def _default_sampler(weights: Path) -> dict:
+    names = ("method", "steps", "eta", "guidance_scale", "guidance_interval")
+    sampler = {name: inspect.signature(sample).parameters[name].default for name in names}
+    sampler["steps"] = default_steps(load_digits_unet(weights)[1], sampler["method"])
+    return sampler | {"guidance_interval": list(sampler["guidance_interval"])}  # as JSON gives it back
 
 
 def work_folder(run: dict, work: str | Path) -> Path:
@@ -126,7 +129,10 @@ def report_file(weights: Path) -> Path:
 
 
 def load_report(weights: str | Path = SHIPPED) -> dict:
-    """The report card of a network, if it is of these weights. Raises `ValueError` with the remedy otherwise."""
+    """The report card of a network, if it is of these weights and of the sampler's defaults.
+
+    Raises `ValueError` with the remedy otherwise.
+    """
     weights = Path(weights)
     file, remedy = report_file(weights), f"make it with `python -m helpers.evaluation --weights {weights}`"
     try:
@@ -137,6 +143,8 @@ def load_report(weights: str | Path = SHIPPED) -> dict:
         raise ValueError(f"{file} is missing or damaged ({reason(error)}); {remedy}.") from error
     if missing or recorded != sha256_of_file(weights / "unet.weights.h5"):
         raise ValueError(f"{file} is incomplete or was made from other weights than those in {weights}; {remedy}.")
+    if report.get("sampler") != _default_sampler(weights):
+        raise ValueError(f"{file} was made by another sampler than today's default; {remedy}.")
     return report
 
 

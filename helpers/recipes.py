@@ -48,7 +48,7 @@ RECIPES = {
     "narrow": Recipe("a third fewer maps at 14x14, more updates", NARROW, PLAIN),
     "min-snr": Recipe("errors where there is hardly any noise count less", BASE, PLAIN | {"loss_weighting": "min-snr"}),
     "middle-times": Recipe("more often where digits take shape", BASE, PLAIN | MIDDLE),
-    "small-batch": Recipe("twice the updates of half the batch", BASE, PLAIN | SMALL_BATCH),
+    "small-batch": Recipe("half the batch at two thirds of the rate: twice the updates", BASE, PLAIN | SMALL_BATCH),
     "noise": Recipe("predicts the noise instead of the velocity", BASE | {"predicts": "noise"}, PLAIN),
     "together": Recipe(
         "what helped: narrow, small batches, the middle of the chain", NARROW, PLAIN | SMALL_BATCH | MIDDLE

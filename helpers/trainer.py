@@ -57,6 +57,13 @@ def batches(
     return tf.data.Dataset.zip(numbers, pictures).map(lambda numbers, pair: (numbers, *pair))
 
 
+def recipe_of(unet_config: UNetConfig, config: TrainingConfig) -> dict[str, dict]:
+    """Network and training settings; two trainings with the same recipe and data take the same course."""
+    unet = dataclasses.asdict(unet_config)
+    unet |= {name: list(value) for name, value in unet.items() if isinstance(value, tuple)}  # as JSON gives it back
+    return {"unet": unet, "training": dataclasses.asdict(config)}
+
+
 class Trainer:
     """The state of one training: the network, its average, the optimizer, the step and the history.
 
@@ -77,6 +84,7 @@ class Trainer:
                 f"({strategy.num_replicas_in_sync} x {streams}), not {config.batch_size}."
             )
         self.config, self.strategy, self.streams, self.data = config, strategy, streams, data or {}
+        self.recipe = recipe_of(unet_config, config)
         self.schedule = SCHEDULES[config.schedule](config.diffusion_steps)
         with strategy.scope():
             keras.utils.set_random_seed(config.seed)  # the start of the weights
@@ -126,9 +134,9 @@ class Trainer:
         if not all(np.isfinite(array).all() for array in arrays["unet"]):
             raise FloatingPointError(f"the weights after step {self.step} are not finite: {folder} stays as it was.")
         state = {name: getattr(self, name) for name in ("step", "seconds", "history", "recent")}
-        state |= {"recipe": self.recipe(), "data": self.data}
+        state |= {"recipe": self.recipe, "data": self.data}
         save_checkpoint(folder / "checkpoint.npz", arrays, state)
-        save_unet(folder, self.average, self.schedule, self.recipe()["training"] | self.data, self.history)
+        save_unet(folder, self.average, self.schedule, self.recipe["training"] | self.data, self.history)
 
     def restore(self, folder: Path) -> None:
         """Go on where `save` stopped. Raises `ValueError` for a damaged checkpoint, another recipe or data set.
@@ -143,8 +151,8 @@ class Trainer:
     def _read(self, path: Path) -> None:
         arrays, state = load_checkpoint(path)
         remove_strays(path.parent)
-        if state["recipe"] != self.recipe():
-            theirs, mine = ({**recipe["unet"], **recipe["training"]} for recipe in (state["recipe"], self.recipe()))
+        if state["recipe"] != self.recipe:
+            theirs, mine = ({**recipe["unet"], **recipe["training"]} for recipe in (state["recipe"], self.recipe))
             other = [
                 f"{name} {theirs.get(name)!r}, not {mine[name]!r}" for name in mine if theirs.get(name) != mine[name]
             ]
@@ -166,12 +174,6 @@ class Trainer:
         self.step = int(step[0])
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-
-    def recipe(self) -> dict:
-        """Network and training settings; two trainings with the same recipe and data take the same course."""
-        unet = dataclasses.asdict(self.unet.unet_config)
-        unet |= {name: list(value) for name, value in unet.items() if isinstance(value, tuple)}  # as JSON gives it back
-        return {"unet": unet, "training": dataclasses.asdict(self.config)}
 
 
 def _described(data: dict[str, str]) -> str:

@@ -25,7 +25,7 @@ from helpers.command_line import CommandLine, interrupts_noted, one_line_errors
 from helpers.data import Pictures, digest_of, held_out_split, load_mnist, load_pictures, training_split
 from helpers.diffusion import SCHEDULES, Schedule
 from helpers.objective import TrainingConfig, held_out_mse, training_loss
-from helpers.trainer import Trainer, batches, one_stream_a_core, train_step
+from helpers.trainer import Trainer, batches, one_stream_a_core, recipe_of, train_step
 from helpers.unet import UNetConfig
 from helpers.workers import STRATEGIES, check_alike, is_chief, lost_workers_named, make_strategy, versions
 
@@ -68,18 +68,23 @@ def train(
     `streams`: pieces that a device cuts its batch into, to compute them side by side; see `one_stream_a_core`.
     `data_name` is written beside the data's SHA-256 into config.json; measures of digits ask for "MNIST".
     Raises `FloatingPointError` if the loss is no longer a number; the last checkpoint is kept. Raises `ValueError` for
-    images or labels that don't fit the network, a checkpoint of another recipe or data set, a worker with other
-    settings than the first one; `WorkerLost` if another worker ended.
+    images or labels that don't fit the network, a batch that can't be cut evenly, a checkpoint of another recipe or
+    data set, `resume` without `out`, a worker with other settings than the first one; `WorkerLost` if another ended.
     """
     _check_data(images, labels, unet_config, config.batch_size)
+    if resume and out is None:
+        raise ValueError("resume=True needs out: the folder with the checkpoint to go on from.")
     strategy = strategy or tf.distribute.get_strategy()
     data = {"data": data_name, "data_sha256": digest_of(images, labels)}
-    trainer = Trainer(unet_config, config, strategy, streams, data)
-    settings = trainer.recipe()["unet"] | trainer.recipe()["training"]
-    facts = {"data set (by SHA-256)": data["data_sha256"][:12], "version": versions(), "--resume": resume}
     out = None if out is None else Path(out)
     with lost_workers_named(strategy):
-        check_alike(strategy, settings | facts)
+        # First of all, because only the same version has the same list of settings, and before there is a network,
+        # because workers whose networks differ in shape couldn't even tell each other so.
+        check_alike(strategy, {"version": versions()})
+        recipe = recipe_of(unet_config, config)
+        facts = {"data set (by SHA-256)": data["data_sha256"][:12], "--resume": resume}
+        check_alike(strategy, recipe["unet"] | recipe["training"] | facts)
+        trainer = Trainer(unet_config, config, strategy, streams, data)
         if out is not None and trainer.is_chief:
             out.mkdir(parents=True, exist_ok=True)  # now rather than after three minutes, if it can't be made
         if resume:
@@ -137,9 +142,9 @@ def _run(
             trainer.recent = []
             rate = trainer.config.batch_size * trainer.step / trainer.seconds
             bar.set_postfix_str(f"loss {row['loss']:.4f}, {rate:.0f} images/s")
-            if out is not None and time.monotonic() - last_save > save_every:
-                trainer.save(out)
-                last_save = time.monotonic()
+        if out is not None and time.monotonic() - last_save > save_every:
+            trainer.save(out)
+            last_save = time.monotonic()
         if interrupted.is_set():
             return
 
@@ -185,14 +190,20 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
     network = UNetConfig()
-    parser.add_argument("--predicts", choices=["noise", "velocity"], default=network.predicts)
+    parser.add_argument(
+        "--predicts", choices=["noise", "velocity"], default=network.predicts, help="default %(default)s"
+    )
     parser.add_argument("--widths", type=int, nargs="+", default=network.widths, help=f"default {network.widths}")
     parser.add_argument("--embedding-width", type=int, default=network.embedding_width, help="default %(default)s")
     parser.add_argument("--label-dropout", type=float, default=recipe.label_dropout, help="default %(default)s")
     parser.add_argument("--schedule", choices=sorted(SCHEDULES), default=recipe.schedule, help="default %(default)s")
     parser.add_argument("--map-only", action="store_true", help="ablation: the digit enters as a map alone")
-    parser.add_argument("--precision", choices=["float32", "mixed_bfloat16"], default=recipe.precision)
-    parser.add_argument("--distribute", choices=STRATEGIES, default="none")
+    parser.add_argument(
+        "--precision", choices=["float32", "mixed_bfloat16"], default=recipe.precision, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--distribute", choices=STRATEGIES, default="none", help="over GPUs (mirrored) or machines (the other two)"
+    )
     parser.add_argument("--held-out", type=Path, metavar="FOLDER", help="only print a trained network's held-out MSE")
     args = parser.parse_args(arguments)
     try:

@@ -31,7 +31,7 @@ from helpers.data import held_out_split, load_mnist, to_model_range, training_sp
 from helpers.diffusion import Schedule
 from helpers.files import read_rows, write_rows
 from helpers.metrics import coverage, draw_with_counts, frechet_distance, frechet_ratio
-from helpers.sampling import sample
+from helpers.sampling import default_steps, sample
 from helpers.solvers import sampling_times, scales_of_steps
 
 SOLVER = ("dpm++", 15, 0.0)
@@ -57,6 +57,13 @@ class Setting(NamedTuple):
     eta: float
     guidance_scale: float
     guidance_interval: tuple[int, int] | None = None
+
+
+def default_setting(schedule: Schedule) -> Setting:
+    """What `sample` does if it isn't told otherwise. (eta says nothing to the default method.)"""
+    defaults = sample.__kwdefaults__
+    steps = default_steps(schedule, defaults["method"])
+    return Setting(defaults["method"], steps, 0.0, defaults["guidance_scale"], defaults["guidance_interval"])
 
 
 class Quality(NamedTuple):
@@ -187,12 +194,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained network")
     parser.add_argument("--images", type=int, default=1_000, help="samples a setting (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--front", action="store_true", help="few to many steps instead of several scales")
-    parser.add_argument(
+    parser.add_argument("--out", type=Path, help="CSV to write")
+    one_of = parser.add_mutually_exclusive_group()
+    one_of.add_argument("--front", action="store_true", help="few to many steps instead of several scales")
+    one_of.add_argument(
         "--finalists", type=Path, nargs="+", metavar="CSV", help=f"the best {FINALISTS} of finished tables once more"
     )
-    parser.add_argument("--out", type=Path, help="CSV to write")
-    parser.add_argument("--blocks", action="store_true", help="only: are the held-out images like the others?")
+    one_of.add_argument("--blocks", action="store_true", help="only: are the held-out images like the others?")
     args = parser.parse_args(arguments)
     if args.blocks:
         others, held_out = block_distances()

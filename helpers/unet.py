@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from helpers.data import MOST_CLASSES
 from helpers.diffusion import Schedule, from_velocity
 
 
@@ -38,7 +39,7 @@ class UNetConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
         object.__setattr__(self, "class_names", tuple(self.class_names))
-        limits = {"image_size": 64, "channels": 3, "num_classes": 1000, "embedding_width": 1024, "heads": 16}
+        limits = {"image_size": 64, "channels": 3, "num_classes": MOST_CLASSES, "embedding_width": 1024, "heads": 16}
         limits |= {"patch_size": 4, "blocks": 4, "middle_blocks": 8}
         for name, largest in limits.items():
             value = getattr(self, name)

@@ -134,10 +134,10 @@ MUTANTS = [
         "test_metrics.py::test_coverage_is_the_double_loop",
     ),
     Mutant(
-        "another interval than Wilson's",
-        'proportion_ci(confidence, method="wilson")',
-        'proportion_ci(confidence, method="exact")',
-        "test_metrics.py::test_wilson_interval_is_the_formula",
+        "a wrong axis",
+        "matrix - matrix.mean(axis=0) if centre",
+        "matrix - matrix.mean(axis=1) if centre",
+        "test_clip.py::test_prompt_matrix_is_the_mean_over_each_class",
     ),
     Mutant(
         "the tokenizer can't spell the end of every word",

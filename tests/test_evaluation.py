@@ -72,6 +72,12 @@ def test_a_report_of_other_weights_is_refused(tmp_path):
         load_report(tmp_path)
 
 
+def test_a_report_of_another_sampler_is_refused(monkeypatch):
+    monkeypatch.setitem(evaluation.sample.__kwdefaults__, "guidance_scale", 7.0)
+    with pytest.raises(ValueError, match="another sampler than today's default; make it with"):
+        load_report()
+
+
 def test_an_interrupted_report_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(evaluation, "CHUNK", 250)
     for name in set(MEASURES) - MEASURED_FAST:  # the others take a minute

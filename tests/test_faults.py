@@ -96,7 +96,7 @@ FILES = [  # who reads them, what they raise, the folder that ships, its files
     (lambda folder: load_mnist(folder / "mnist.npz"), DataError, ASSETS, ["mnist.npz"]),
     (load_unet, ValueError, SHIPPED, NETWORK),
     (lambda folder: load_classifier("judge", folder), ValueError, CLASSIFIERS, ["judge.json", "judge.weights.h5"]),
-    (load_clip, ClipUnavailable, DIGIT_CLIP, [*CLIP, "preprocessor_config.json"]),
+    (load_clip, ClipUnavailable, DIGIT_CLIP, [*CLIP, "preprocessor_config.json", "tokenizer_config.json"]),
     (load_report, ValueError, ASSETS / "unet-noise", ["evaluation.json"]),
 ]
 

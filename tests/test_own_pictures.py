@@ -185,7 +185,12 @@ IMAGES, LABELS = np.zeros((200, 16, 16), np.uint8), np.arange(200) % 3
         ),
         ({"images": IMAGES, "labels": LABELS * 0}, "at least 2 classes, from 0 on, not [0]"),
         ({"images": IMAGES, "labels": LABELS - 1}, "at least 2 classes, from 0 on, not [-1, 0, 1]"),
+        ({"images": IMAGES, "labels": LABELS + 998}, "labels must be below 1,000, not 1000"),
+        ({"images": IMAGES, "labels": LABELS + 2**32}, "labels must be below 1,000, not 4294967298"),
         ({"images": IMAGES, "labels": LABELS, "class_names": ["a", "b"]}, "classes 0..2, but there are only 2"),
+        ({"images": IMAGES, "labels": LABELS, "class_names": "abc"}, "must be a list of texts, not () <U3"),
+        ({"images": IMAGES, "labels": LABELS, "class_names": [["a"], ["b"], ["c"]]}, "list of texts, not (3, 1)"),
+        ({"images": IMAGES, "labels": LABELS, "class_names": [1, 2, 3]}, "list of texts, not (3,) int64"),
     ],
 )
 def test_refused_with_a_sentence(arrays, message, tmp_path, capsys):
@@ -197,11 +202,16 @@ def test_refused_with_a_sentence(arrays, message, tmp_path, capsys):
     assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
-def test_object_arrays_are_never_unpickled(tmp_path):
+def test_object_arrays_are_never_unpickled(tmp_path, capsys):
     different = np.empty(2, object)
     different[:] = [np.zeros((16, 16), np.uint8), np.zeros((20, 20), np.uint8)]
     data = written(tmp_path / "mine.npz", images=different, labels=np.arange(2))
-    with pytest.raises(DataError, match="plain arrays, not objects"):
+    with pytest.raises(DataError, match="not objects .which pictures of different sizes would be"):
+        load_pictures(data)
+    assert main(["--data", str(data), "--out", str(tmp_path / "out")]) == 2
+    assert "pictures of different sizes" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    data.write_bytes(data.read_bytes()[:-200])
+    with pytest.raises(DataError, match="can't be read"):
         load_pictures(data)
     with pytest.raises(DataError, match="doesn't exist"):
         load_pictures(tmp_path / "none.npz")

@@ -1,11 +1,13 @@
 """The search among recipes: every one can be built, all get the same time, and no finished row is made twice."""
 
+import dataclasses
 import json
 
 import pytest
 
 import helpers.recipes as recipes
-from helpers.files import read_rows
+from helpers.checkpoints import SHIPPED, load_unet
+from helpers.files import ASSETS, read_rows
 from helpers.objective import TrainingConfig
 from helpers.recipes import RECIPES, Recipe, main
 from helpers.tuning import Quality
@@ -41,6 +43,25 @@ def test_every_recipe_can_be_built_within_the_limit():
         TrainingConfig(**recipe.training)
     different = {json.dumps([recipe.unet, recipe.training]) for recipe in RECIPES.values()}
     assert len(different) == len(RECIPES)
+
+
+def test_the_shipped_networks_have_the_recipe_that_won():
+    unet, _ = load_unet()
+    trained = json.loads((SHIPPED / "config.json").read_text())["training"]
+    together = RECIPES["together"]
+    assert unet.unet_config == UNetConfig(**together.unet) == UNetConfig()
+    assert trained.items() >= dataclasses.asdict(TrainingConfig(**together.training)).items()
+    assert TrainingConfig(**together.training) == TrainingConfig()
+
+
+def test_the_shipped_table_is_of_these_recipes():
+    rows = read_rows(ASSETS / "recipes.csv")
+    assert {row["recipe"] for row in rows if row["seed"] == "0"} == set(RECIPES)
+    assert sorted(row["recipe"] for row in rows if row["seed"] == "1") == ["middle-times", "small-batch", "together"]
+    for row in rows:
+        unet = UNetConfig(**RECIPES[row["recipe"]].unet)
+        assert int(row["parameters"]) == build_unet(unet).count_params()
+        assert row["question"] == RECIPES[row["recipe"]].question
 
 
 def test_rows_are_added_and_none_is_made_twice(tiny, tmp_path, capsys):

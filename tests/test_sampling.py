@@ -39,6 +39,18 @@ def test_the_loop_is_algorithm_2(lively_unet, schedule):
     np.testing.assert_allclose(drawn, trajectory.x_0[-1], atol=1e-6)
 
 
+def test_compiled_once_whatever_is_asked(lively_unet, schedule, monkeypatch):
+    traced, draw = [], sampling.keyed_noise
+    monkeypatch.setattr(
+        sampling, "keyed_noise", lambda *arguments, **step: traced.append(1) or draw(*arguments, **step)
+    )
+    sample(lively_unet, schedule, [3, 1], steps=2)
+    assert len(traced) == 2  # the start and a step's noise: Python runs the loop only while it is compiled
+    sample(lively_unet, schedule, [1, 5, 5], method="ddpm", steps=3, guidance_scale=0.5, seed=1)
+    sample(lively_unet, schedule, np.arange(60) % 10, method="ddim", steps=1, guidance_interval=None)
+    assert len(traced) == 2
+
+
 def test_guidance_formula(lively_unet, schedule):
     x_t, t, labels = (
         np.random.default_rng(0).normal(size=(3, 28, 28, 1)).astype(np.float32),

@@ -7,12 +7,13 @@ import helpers.tuning as tuning
 from helpers.classifier import extract_features
 from helpers.data import held_out_split, to_model_range, training_split
 from helpers.diffusion import cosine_schedule
-from helpers.files import read_rows
+from helpers.files import ASSETS, read_rows
 from helpers.metrics import draw_with_counts, nearest_neighbours
 from helpers.sampling import Samples
 from helpers.tuning import (
     Setting,
     Yardstick,
+    as_setting,
     block_distances,
     finalists,
     front_settings,
@@ -55,6 +56,16 @@ def test_settings_are_all_different():
     for settings in (scale_settings(), front_settings()):
         assert len(set(settings)) == len(settings) > 10
     assert {setting.steps for setting in front_settings() if setting.method == "ddpm"} == {5, 10, 20, 100}
+
+
+def table(name):
+    return read_rows(ASSETS / f"{name}.csv")
+
+
+def test_the_shipped_tables_are_what_the_commands_measure():
+    assert [as_setting(row) for row in table("tuning")] == scale_settings()
+    assert [as_setting(row) for row in table("front")] == front_settings()
+    assert [as_setting(row) for row in table("finalists")] == finalists(table("tuning") + table("front"))
 
 
 def test_finalists_are_read_right_cheap_and_near_real_images():

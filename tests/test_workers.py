@@ -6,13 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import helpers.workers as workers
 from helpers.data import make_dataset
 from helpers.objective import TrainingConfig
 from helpers.scaling import free_ports, loopback_cluster
@@ -43,26 +46,31 @@ def all_free(first, count):
     return True
 
 
-def run_workers(*tasks, arguments=(), slurm=False, timeout=1200):
+def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
     """Start a worker for each task at once; returns their exit codes, what they said in the end, and their reports."""
-    strategy = "none" if len(tasks) == 1 else "slurm" if slurm else "multiworker"
+    strategy = strategy or ("none" if len(tasks) == 1 else "multiworker")
     ports = free_ports(len(tasks))
     places = [{"TF_CONFIG": loopback_cluster(ports, index)} for index in range(len(tasks))]
-    places = {"none": [{}], "slurm": slurm_job(len(tasks)), "multiworker": places}[strategy]
-    workers = []
+    places = {"slurm": slurm_job(len(tasks)), "multiworker": places}.get(strategy, [{}])
+    started = []
     with ExitStack() as at_the_end:  # of this run, or of its patience, no worker is left
         for task, place in zip(tasks, places, strict=True):
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **place}
             task["arguments"] = ["--distribute", strategy, *arguments, *task.get("arguments", [])]
             command = [sys.executable, str(ROOT / "tests" / "worker.py"), json.dumps(task)]
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            workers.append(at_the_end.enter_context(subprocess.Popen(command, env=environment, text=True, **pipes)))
-            at_the_end.callback(workers[-1].kill)
-        said = [worker.communicate(timeout=timeout) for worker in workers]
-    lines = [[line for line in error.splitlines() if line.startswith(("error:", "Traceback"))] for _, error in said]
+            started.append(at_the_end.enter_context(subprocess.Popen(command, env=environment, text=True, **pipes)))
+            at_the_end.callback(started[-1].kill)
+        # At once, so that each one's end is seen when it comes.
+        ends = ThreadPool(len(started)).map(
+            lambda worker: (worker.communicate(timeout=timeout)[1], time.monotonic()), started
+        )
+    errors, times = zip(*ends, strict=True)
+    assert max(times) - min(times) < 60, "when one worker ends, the others must end within a minute"
+    lines = [[line for line in error.splitlines() if line.startswith(("error:", "Traceback"))] for error in errors]
     reports = [Path(task["report"]) for task in tasks]
     read = [json.loads(report.read_text()) if report.exists() else None for report in reports]
-    return [worker.returncode for worker in workers], lines, read
+    return [worker.returncode for worker in started], lines, read
 
 
 def tasks_in(folder, count=2, **changed):
@@ -99,7 +107,7 @@ def uninterrupted(tmp_path_factory, shapes):
 
 
 def test_two_workers_follow_one_process_on_the_real_network(tmp_path):
-    """Fifty steps of the shipped network on MNIST, clipped at every step, at a rate at which differences would grow."""
+    """Fifty steps of the shipped network on MNIST, clipped ten times harder than its recipe says."""
     recipe = {"recipe": {"warmup_steps": 10, "gradient_clip": 0.1}}
     arguments = ["--steps", "50", "--batch-size", "64"]
     _, _, [alone] = run_workers(*tasks_in(tmp_path / "alone", 1, **recipe), arguments=arguments)
@@ -132,22 +140,50 @@ def test_whoever_is_killed_all_go_on_from_the_chiefs_checkpoint(tmp_path, shapes
     assert not (tmp_path / "out1").exists()
 
 
-@pytest.mark.parametrize("fact", ["seed", "data set", "version"])
+def test_mirrored_on_one_device_is_the_same_training(tmp_path, shapes, uninterrupted):
+    codes, _, [report] = run_workers(*tasks_in(tmp_path, 1, **QUICK), arguments=shapes, strategy="mirrored")
+    assert codes == [0]
+    same_course(report, uninterrupted, range(1, 9))
+
+
+@pytest.mark.parametrize("fact", ["seed", "embedding_width", "data set", "version"])
 def test_a_worker_with_other_facts_is_refused(tmp_path, shapes, fact):
     first, second = tasks_in(tmp_path, **QUICK)
     if fact == "seed":
         second["arguments"] += ["--seed", "1"]
+    elif fact == "embedding_width":  # another network, whose gradients have other shapes
+        second["network"] = QUICK["network"] | {"embedding_width": 32}
     elif fact == "version":
         second["version"] = "TensorFlow 1.0"
     else:
         pictures = draw_shapes(100, size=16, seed=1)
         np.savez(tmp_path / "other.npz", **pictures._asdict())
         second["arguments"] += ["--data", str(tmp_path / "other.npz")]
-    codes, said, _ = run_workers(first, second, arguments=shapes, slurm=fact == "data set")
+    strategy = "slurm" if fact == "data set" else "multiworker"
+    codes, said, _ = run_workers(first, second, arguments=shapes, strategy=strategy)
     assert codes == [2, 2]
     for lines in said:
         assert len(lines) == 1 and lines[0].startswith(f"error: worker 1 has another {fact}")
     assert not (tmp_path / "out0").exists() and not (tmp_path / "out1").exists()
+
+
+def test_a_worker_that_fails_at_its_start_ends_the_others(tmp_path, shapes):
+    first, second = tasks_in(tmp_path, **QUICK)
+    second["arguments"] += ["--data", str(tmp_path / "none.npz")]
+    codes, said, _ = run_workers(first, second, arguments=shapes)
+    assert codes == [2, 2] and said[1] == [f"error: {tmp_path / 'none.npz'} doesn't exist."]
+    assert len(said[0]) == 1 and said[0][0].startswith("error: another worker ended")
+
+
+def test_versions_tell_courses_and_packages_apart(tmp_path, monkeypatch):
+    mine = workers.versions()
+    assert workers.versions() == mine
+    with monkeypatch.context() as patch:
+        patch.setattr(tf, "__version__", "1.0")
+        assert workers.versions() != mine
+    monkeypatch.setattr(workers, "__file__", str(tmp_path / "workers.py"))
+    (tmp_path / "workers.py").write_text("changed")
+    assert workers.versions() != mine
 
 
 def test_each_worker_has_its_own_share_and_no_image_comes_twice_in_an_epoch():
