@@ -152,7 +152,7 @@ def sample(
     method: str = "dpm++",
     steps: int | None = None,
     eta: float = 1.0,
-    guidance_scale: float = 1.625,
+    guidance_scale: float = 1.7,
     guidance_interval: tuple[int, int] | None = (20, 80),
     seed: int = 0,
     numbers: Sequence[int] | np.ndarray | None = None,

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
-from thumbnails import NOTEBOOKS, thumbnail
+from PIL import Image
+from thumbnails import NOTEBOOKS, THUMBNAILS, thumbnail
 
 README = (NOTEBOOKS.parent / "README.md").read_text()
 FILES = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -22,9 +24,11 @@ def test_each_notebook_has_its_row(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_thumbnails_can_be_made(path):
+def test_thumbnails_are_the_notebooks_figures(path):
     picture = thumbnail(path)
     assert max(picture.size) > 100 and len(picture.getcolors(10**6)) > 8
+    with Image.open(THUMBNAILS / f"{path.stem}.png") as shipped:
+        np.testing.assert_array_equal(shipped, picture)
 
 
 def test_links_lead_somewhere():

@@ -15,6 +15,7 @@ from helpers.tuning import (
     Yardstick,
     as_setting,
     block_distances,
+    default_setting,
     finalists,
     front_settings,
     main,
@@ -66,6 +67,11 @@ def test_the_shipped_tables_are_what_the_commands_measure():
     assert [as_setting(row) for row in table("tuning")] == scale_settings()
     assert [as_setting(row) for row in table("front")] == front_settings()
     assert [as_setting(row) for row in table("finalists")] == finalists(table("tuning") + table("front"))
+
+
+def test_the_default_is_the_best_of_the_finalists(schedule):
+    right = [row for row in table("finalists") if float(row["accuracy"]) >= tuning.WANTED_ACCURACY]
+    assert as_setting(min(right, key=lambda row: float(row["ratio"]))) == default_setting(schedule)
 
 
 def test_finalists_are_read_right_cheap_and_near_real_images():

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from helpers.files import ASSETS, write_aside
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+THUMBNAILS = ASSETS / "thumbnails"
 SIZE = (260, 150)  # pixels, the largest
 
 
@@ -29,7 +30,7 @@ def thumbnail(path: Path) -> Image.Image:
 
 
 if __name__ == "__main__":
-    (ASSETS / "thumbnails").mkdir(exist_ok=True)
+    THUMBNAILS.mkdir(exist_ok=True)
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        with write_aside(ASSETS / "thumbnails" / f"{path.stem}.png") as temporary:
+        with write_aside(THUMBNAILS / f"{path.stem}.png") as temporary:
             thumbnail(path).save(temporary, format="PNG", optimize=True)
