@@ -51,11 +51,12 @@ CHUNK = 500  # images between two saves: about 15 seconds of sampling
 def describe_run(weights: Path, images: int, seed: int) -> dict:
     """What the figures depend on: networks by SHA-256, sampler settings, number of images, seed."""
     measuring = {role: sha256_of_file(CLASSIFIERS / f"{role}.weights.h5") for role in ("features", "judge")}
+    sampler = _default_sampler(weights)  # first, because loading says in one sentence what is wrong with a folder
     return {
         "network": weights.name,
         "weights_sha256": sha256_of_file(weights / "unet.weights.h5"),
         "measured_by": {**measuring, "digit-clip": sha256_of_file(DIGIT_CLIP / "model.safetensors")},
-        "sampler": _default_sampler(weights),
+        "sampler": sampler,
         "images": images,
         "seed": seed,
     }
