@@ -54,6 +54,7 @@ def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
     places = {"slurm": slurm_job(len(tasks)), "multiworker": places}.get(strategy, [{}])
     started = []
     with ExitStack() as at_the_end:  # of this run, or of its patience, no worker is left
+        watchers = at_the_end.enter_context(ThreadPool(len(tasks)))  # entered first, so that it's left last
         for task, place in zip(tasks, places, strict=True):
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **place}
             task["arguments"] = ["--distribute", strategy, *arguments, *task.get("arguments", [])]
@@ -62,9 +63,7 @@ def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
             started.append(at_the_end.enter_context(subprocess.Popen(command, env=environment, text=True, **pipes)))
             at_the_end.callback(started[-1].kill)
         # At once, so that each one's end is seen when it comes.
-        ends = ThreadPool(len(started)).map(
-            lambda worker: (worker.communicate(timeout=timeout)[1], time.monotonic()), started
-        )
+        ends = watchers.map(lambda worker: (worker.communicate(timeout=timeout)[1], time.monotonic()), started)
     errors, times = zip(*ends, strict=True)
     assert max(times) - min(times) < 60, "when one worker ends, the others must end within a minute"
     lines = [[line for line in error.splitlines() if line.startswith(("error:", "Traceback"))] for error in errors]
