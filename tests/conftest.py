@@ -92,6 +92,12 @@ def forget_custom_gradients() -> None:
         del registry[name]
 
 
+def said(error: pytest.ExceptionInfo) -> str:
+    """What a reader is told: one line."""
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
 @pytest.fixture(scope="session")
 def mnist() -> Mnist:
     return load_mnist()
