@@ -20,6 +20,15 @@ from helpers.diffusion import Schedule, cosine_schedule
 from helpers.shapes import NAMES
 from helpers.unet import UNetConfig, build_unet
 
+LIBC = ctypes.CDLL(None)
+# glibc keeps what a thread freed, in a pool for each thread. Two pools for all threads, and back with what is free:
+# in this process from now on, and by their environment in those that it starts.
+os.environ |= {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "1000000"}
+M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8
+if hasattr(LIBC, "mallopt"):
+    LIBC.mallopt(M_ARENA_MAX, 2)
+    LIBC.mallopt(M_TRIM_THRESHOLD, 1_000_000)
+
 tf.zeros(1)  # TensorFlow's threads start now: the training command, run by a test, would otherwise change them for all
 
 
@@ -59,6 +68,11 @@ def pytest_sessionstart(session):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items):
+    """First what needs most memory beside this process: JupyterLab and Chromium. Then the notebooks' kernels."""
+    items.sort(key=lambda item: item.path.name != "test_browser.py")
+
+
 def pytest_terminal_summary(terminalreporter, config):
     memory = config.memory
     memory.finished.set()
@@ -78,8 +92,8 @@ def memory_is_given_back():
     keras.backend.clear_session()
     forget_custom_gradients()
     gc.collect()
-    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):  # glibc keeps freed memory, in the hope of using it again
-        libc.malloc_trim(0)
+    if hasattr(LIBC, "malloc_trim"):  # glibc keeps freed memory, in the hope of using it again
+        LIBC.malloc_trim(0)
 
 
 def forget_custom_gradients() -> None:
