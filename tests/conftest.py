@@ -69,8 +69,9 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_modifyitems(items):
-    """First what needs most memory beside this process: JupyterLab and Chromium. Then the notebooks' kernels."""
-    items.sort(key=lambda item: item.path.name != "test_browser.py")
+    """First what starts large processes, while this one is small; then the notebooks, in kernels of their own."""
+    first = {f"test_{name}.py" for name in ("benchmark", "browser", "clip", "own_pictures", "scaling", "workers")}
+    items.sort(key=lambda item: item.path.name not in first)
 
 
 def pytest_terminal_summary(terminalreporter, config):
