@@ -4,6 +4,7 @@ Needs Chromium (`apt-get install chromium`) and the package `playwright`, which 
 """
 
 import json
+import math
 import os
 import re
 import secrets
@@ -155,23 +156,24 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
     page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
     page.wait_for_function(KERNEL_HAS_SETTLED, timeout=120_000, polling=500)
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
-    for _ in range(5):
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.wait_for_timeout(3_000)
-        if set(prompts.all_inner_texts()) - {"[ ]:", ""}:
-            break  # it happens that JupyterLab drops the first request: then nothing has begun, and we ask again
     error = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
-    deadline = time.monotonic() + seconds
+    deadline, asked, asleep_since = time.monotonic() + seconds, 0, -math.inf
     while time.monotonic() < deadline:
         if error.count():
             raise RuntimeError(f"a cell failed: {error.first.inner_text()}")
-        # "[ ]:" before a cell has run, "[*]:" while it does, "[3]:" then; nothing while the page is drawn anew.
+        if page.locator(".jp-Dialog").count():
+            raise RuntimeError(f"JupyterLab asks something: {page.locator('.jp-Dialog').first.inner_text()}")
+        # "[ ]:" before a cell is asked to run, "[*]:" until it has, "[3]:" then; nothing while the page is drawn anew.
         texts = prompts.all_inner_texts()
         left = [text for text in texts if not re.fullmatch(r"\[\d+\]:", text)]
         if texts and not left:
             return
+        if "[*]:" in texts:
+            asleep_since = time.monotonic()
+        elif time.monotonic() - asleep_since > 5 and asked < 5:
+            # It happens that JupyterLab drops the request, or all of it but the first cell: then we ask again.
+            page.get_by_role("menuitem", name="Run", exact=True).click()
+            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+            asked, asleep_since = asked + 1, time.monotonic()
         page.wait_for_timeout(250)
-        if page.locator(".jp-Dialog").count():
-            raise RuntimeError(f"JupyterLab asks something: {page.locator('.jp-Dialog').first.inner_text()}")
     raise RuntimeError(f"the notebook didn't finish in {seconds:.0f} s: {len(left)} cells are left")
