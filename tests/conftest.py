@@ -70,8 +70,8 @@ def pytest_sessionstart(session):
 
 def pytest_collection_modifyitems(items):
     """First what starts large processes, while this one is small; then the notebooks, in kernels of their own."""
-    first = {f"test_{name}.py" for name in ("benchmark", "browser", "clip", "own_pictures", "scaling", "workers")}
-    items.sort(key=lambda item: item.path.name not in first)
+    first = [f"test_{name}.py" for name in ("browser", "workers", "clip", "own_pictures", "scaling", "benchmark")]
+    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
 
 
 def pytest_terminal_summary(terminalreporter, config):
