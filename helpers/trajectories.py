@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from helpers.diffusion import Schedule
 from helpers.sampling import sample
@@ -49,19 +50,20 @@ def record_trajectories(
     if len(scales) == 0 or len(kept) == 0:
         raise ValueError("scales and steps_kept must each name at least one.")
     solver = {"method": "ddim", "steps": STEPS, "eta": 1.0, "guidance_interval": None}  # guided at every step
-    labels = np.tile(np.asarray(digits, np.int32), len(kept))  # (k n,)
+    labels = np.asarray(digits, np.int32)  # (n,)
+
+    @tf.function  # uncompiled, TensorFlow keeps what every layer needed on the way: half a gigabyte
+    def difference_at(x_t: tf.Tensor, t: tf.Tensor) -> tf.Tensor:
+        t = tf.fill(labels.shape, t)  # () -> (n,)
+        return predict_noise(unet, schedule, x_t, t, labels) - predict_noise(unet, schedule, x_t, t, 0 * labels - 1)
+
     pictures: dict[str, list[np.ndarray]] = {"x_t": [], "x_0": [], "difference": []}
     for scale in scales:
         images, seen = sample(unet, schedule, list(digits), **solver, guidance_scale=scale, seed=seed, keep=kept)
-        x_t = seen.x_t.reshape(-1, *images.shape[1:])  # (k n, 28, 28, 1)
-        t = seen.t.repeat(len(images))  # (k n,)
-        difference = predict_noise(unet, schedule, x_t, t, labels) - predict_noise(
-            unet, schedule, x_t, t, 0 * labels - 1
-        )
-        pictures["x_t"].append(np.concatenate([seen.x_t, images[np.newaxis]]))
-        pictures["x_0"].append(np.concatenate([seen.x_0, images[np.newaxis]]))
-        last = np.zeros_like(images[np.newaxis])
-        pictures["difference"].append(np.concatenate([difference.numpy().reshape(seen.x_t.shape), last]))
+        differences = [difference_at(tf.constant(x_t), tf.constant(t)) for x_t, t in zip(seen.x_t, seen.t, strict=True)]
+        pictures["x_t"].append(np.stack([*seen.x_t, images]))
+        pictures["x_0"].append(np.stack([*seen.x_0, images]))
+        pictures["difference"].append(np.stack([*differences, np.zeros_like(images)]))
     recorded = {name: np.stack(values) for name, values in pictures.items()}
     recorded |= {"names": tuple(config.classes[d] if d >= 0 else "not given" for d in digits), "kind": config.kind}
     return Trajectories(

@@ -69,9 +69,14 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_modifyitems(items):
-    """First what starts large processes, while this one is small; then the notebooks, in kernels of their own."""
-    first = [f"test_{name}.py" for name in ("browser", "workers", "clip", "own_pictures", "scaling", "benchmark")]
-    items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
+    """First what starts large processes, the notebooks' kernels too, while this one is small."""
+    files = ["browser", "workers", "scaling", "notebook", "clip", "own_pictures", "benchmark", "any other"]
+
+    def turn(item: pytest.Item) -> int:
+        name = "notebook" if item.path.suffix == ".ipynb" else item.path.stem.removeprefix("test_")
+        return files.index(name if name in files else "any other")
+
+    items.sort(key=turn)
 
 
 def pytest_terminal_summary(terminalreporter, config):
