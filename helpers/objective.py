@@ -24,6 +24,7 @@ class TrainingConfig:
 
     steps: int = 27_000  # updates: 31 epochs
     batch_size: int = 64  # images an update, over all devices together
+    optimizer: str = "adamw"  # or "muon", see `optimizer`, which learns more from as many images
     learning_rate: float = 2e-3  # the peak; Adam's steps at this size stay stable thanks to clipping
     warmup_steps: int = 200  # updates until the peak: Adam's averages are unreliable at first
     weight_decay: float = 0.01  # AdamW's; hardly matters with 55,000 images, kept for longer runs
@@ -47,7 +48,12 @@ class TrainingConfig:
         for name in ("label_dropout", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)!r}.")
-        for name, allowed in {"times": ("uniform", "middle"), "loss_weighting": ("even", "min-snr")}.items():
+        choices = {
+            "optimizer": ("adamw", "muon"),
+            "times": ("uniform", "middle"),
+            "loss_weighting": ("even", "min-snr"),
+        }
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}.")
         if self.schedule not in SCHEDULES:

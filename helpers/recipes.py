@@ -30,6 +30,7 @@ NARROW = BASE | {"widths": (16, 32, 96)}
 PLAIN = {"batch_size": 128, "learning_rate": 3e-3, "times": "uniform"}
 MIDDLE = {"times": "middle"}
 SMALL_BATCH = {"batch_size": 64, "learning_rate": 2e-3}
+MUON = {"optimizer": "muon", "learning_rate": 6e-3}
 
 
 class Recipe(NamedTuple):
@@ -52,6 +53,9 @@ RECIPES = {
     "noise": Recipe("predicts the noise instead of the velocity", BASE | {"predicts": "noise"}, PLAIN),
     "together": Recipe(
         "what helped: narrow, small batches, the middle of the chain", NARROW, PLAIN | SMALL_BATCH | MIDDLE
+    ),
+    "muon": Recipe(
+        "the same by Muon: a step of equal size in every direction", NARROW, PLAIN | SMALL_BATCH | MIDDLE | MUON
     ),
 }
 

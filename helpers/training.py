@@ -172,7 +172,7 @@ def _print_held_out(folder: Path) -> None:
 
 
 # The command line's options that are fields of the two configurations, and checked there.
-RECIPE_OPTIONS = ("steps", "batch_size", "seed", "schedule", "precision", "label_dropout")
+RECIPE_OPTIONS = ("steps", "batch_size", "optimizer", "learning_rate", "seed", "schedule", "precision", "label_dropout")
 NETWORK_OPTIONS = ("predicts", "widths", "embedding_width")
 
 
@@ -188,6 +188,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--batch-size", type=int, default=recipe.batch_size, help="over all devices (default %(default)s)"
     )
+    parser.add_argument("--optimizer", choices=["adamw", "muon"], default=recipe.optimizer, help="default %(default)s")
+    parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
     network = UNetConfig()
     parser.add_argument(

@@ -131,8 +131,8 @@ def test_the_gradient_is_clipped(small_config):
 TINY = UNetConfig(widths=(8, 8, 8), embedding_width=16, heads=2)
 
 
-def tiny_run(mnist, out=None, steps=12, **options):
-    recipe = TrainingConfig(steps=steps, batch_size=16, warmup_steps=2)
+def tiny_run(mnist, out=None, steps=12, optimizer="adamw", **options):
+    recipe = TrainingConfig(steps=steps, batch_size=16, warmup_steps=2, optimizer=optimizer)
     images, labels = mnist.train_images[:100], mnist.train_labels[:100]
     return train(TINY, recipe, images, labels, out, history_every=5, progress=False, **options)
 
@@ -197,6 +197,15 @@ def test_resuming_gives_the_run_it_would_have_been(mnist, left_alone, tmp_path, 
         np.testing.assert_array_equal(mine, theirs)
 
 
+def test_muon_resumes_with_its_momentum(mnist, tmp_path, monkeypatch):
+    *_, history = tiny_run(mnist, optimizer="muon")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_after(7, patch)
+        tiny_run(mnist, tmp_path, optimizer="muon")
+    *_, resumed = tiny_run(mnist, tmp_path, optimizer="muon", resume=True)
+    np.testing.assert_allclose([row["loss"] for row in resumed], [row["loss"] for row in history], rtol=1e-5)
+
+
 def test_resuming_another_recipe_is_refused(mnist, left_alone):
     with pytest.raises(ValueError, match="belongs to another recipe: steps 12, not 3"):
         tiny_run(mnist, left_alone[0], steps=3, resume=True)
@@ -226,8 +235,9 @@ def test_data_that_does_not_fit_the_network(mnist, wrong):
         train(TINY, TrainingConfig(steps=1, batch_size=16), images, labels, progress=False)
 
 
-def test_it_learns(mnist):
-    recipe = TrainingConfig(steps=60, batch_size=64, warmup_steps=10, learning_rate=1e-2)
+@pytest.mark.parametrize(("optimizer", "learning_rate"), [("adamw", 1e-2), ("muon", 3e-2)])
+def test_it_learns(mnist, optimizer, learning_rate):
+    recipe = TrainingConfig(steps=60, batch_size=64, warmup_steps=10, optimizer=optimizer, learning_rate=learning_rate)
     images, labels = mnist.train_images[:2000], mnist.train_labels[:2000]
     unet, schedule, history = train(TINY, recipe, images, labels, history_every=10, progress=False)
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
@@ -249,6 +259,7 @@ def test_held_out_mse_of_predicting_zero_is_one(mnist, schedule):
     [
         {"steps": 0},
         {"batch_size": 1.5},
+        {"optimizer": "sgd"},
         {"learning_rate": -1.0},
         {"label_dropout": 1.0},
         {"ema_decay": 2.0},

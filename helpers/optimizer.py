@@ -1,0 +1,66 @@
+"""Muon: an optimizer that gives each layer's step the same size in every direction, convolutions too.
+
+Adam scales every weight's step for itself. Muon looks at a layer's weights as a matrix, inputs by outputs, and replaces
+its averaged gradient by the nearest matrix whose singular values are all 1 (Jordan et al. 2024): directions that are
+seldom needed are learned as fast as those that dominate the gradient. Keras's own `Muon` takes matrices alone and would
+leave nearly all of a U-Net, its convolutions, to AdamW. Read in notebook 04.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+MOMENTUM = 0.95
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al.'s: five rounds bring nearly every singular value near 1
+ROUNDS = 5
+ADAM_SIZE = (
+    0.2  # the usual size of Adam's steps, so that a decay and a rate mean what they mean there (Liu et al. 2025)
+)
+SMALLEST = 8  # the shorter side of a matrix; biases, scales and the last convolution have too few directions
+OF_THE_OTHERS = 1 / 3  # they are Adam's, at this share of the rate
+
+
+def as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(rows, columns) of a kernel as a matrix: all that it reads by all that it makes of it.
+
+    A convolution's `(3, 3, 16, 32)` -> `(144, 32)`. Attention's kernels have an axis for its heads, `(96, 4, 24)` on
+    the way in and `(4, 24, 96)` on the way out, which belongs to where the matrix is most nearly square: `(96, 96)`.
+    """
+    if len(shape) == 3:
+        return max((shape[0], shape[1] * shape[2]), (shape[0] * shape[1], shape[2]), key=min)
+    return math.prod(shape[:-1]), math.prod(shape[-1:])
+
+
+def orthogonalised(matrix: tf.Tensor) -> tf.Tensor:
+    """`(rows, columns)` float32 -> same: U V' of the singular value decomposition U S V', approximately.
+
+    The polynomial a s + b s^3 + c s^5 is applied to every singular value s by products of matrices alone. What was
+    above a hundredth of the matrix's norm ends between 0.6 and 1.3.
+    """
+    a, b, c = NEWTON_SCHULZ
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    x = ops.transpose(matrix) if is_tall else matrix  # (shorter, longer): the products below are the smaller ones
+    x = x / (ops.norm(x) + 1e-7)  # no singular value above 1
+    for _ in range(ROUNDS):
+        gram = x @ ops.transpose(x)  # (shorter, shorter)
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return ops.transpose(x) if is_tall else x
+
+
+class Muon(keras.optimizers.AdamW):
+    """Muon for every kernel that makes a matrix of 8 by 8 or more, AdamW at a third of the rate for what is left."""
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """One variable's update, from this step's gradient."""
+        rows, columns = as_matrix(tuple(variable.shape))
+        if min(rows, columns) < SMALLEST:
+            super().update_step(gradient, variable, OF_THE_OTHERS * learning_rate)
+            return
+        momentum = self._momentums[self._get_variable_index(variable)]
+        self.assign(momentum, MOMENTUM * momentum + gradient)
+        ahead = gradient + MOMENTUM * momentum  # Nesterov's: where the momentum will be
+        step = orthogonalised(ops.reshape(ahead, (rows, columns)))  # (rows, columns)
+        size = ADAM_SIZE * math.sqrt(max(rows, columns)) * ops.cast(learning_rate, variable.dtype)
+        self.assign_sub(variable, size * ops.reshape(step, variable.shape))
