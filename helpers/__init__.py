@@ -1,8 +1,8 @@
 """A diffusion model for handwritten digits, in the order a lesson would tell it.
 
-data -> diffusion -> unet -> checkpoints -> objective -> workers -> trainer -> training -> solvers -> request
--> sampling -> shapes -> classifier -> metrics -> tuning -> recipes -> strokes -> captions -> digit_clip -> clip
--> measures -> evaluation -> plots, trajectories, player, scrubber, widgets, latency, profiling, peers, scaling,
+data -> diffusion -> unet -> checkpoints -> objective -> optimizer -> workers -> trainer -> training -> solvers
+-> request -> sampling -> shapes -> classifier -> metrics -> tuning -> recipes -> strokes -> captions -> digit_clip
+-> clip -> measures -> evaluation -> plots, trajectories, player, scrubber, widgets, latency, profiling, peers, scaling,
 benchmark.
 Each module imports only the ones before it; `files`, `pictures`, `browser` and `command_line` are the small tools they
 share. `exercises_01_to_03` and `exercises_04_to_06` check the answers to the notebooks' exercises, `answers` is their
