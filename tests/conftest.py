@@ -70,7 +70,8 @@ def pytest_sessionstart(session):
 
 def pytest_collection_modifyitems(items):
     """First what starts large processes, the notebooks' kernels too, while this one is small."""
-    files = ["browser", "workers", "scaling", "notebook", "clip", "own_pictures", "benchmark", "any other"]
+    files = ["browser", "workers", "scaling", "notebook", "faults", "clip", "sampling", "benchmark", "own_pictures"]
+    files += ["tuning", "any other"]
 
     def turn(item: pytest.Item) -> int:
         name = "notebook" if item.path.suffix == ".ipynb" else item.path.stem.removeprefix("test_")
