@@ -1,6 +1,6 @@
 """A diffusion model for handwritten digits, in the order a lesson would tell it.
 
-data -> diffusion -> unet -> checkpoints -> objective -> optimizer -> workers -> trainer -> training -> solvers
+data -> diffusion -> unet -> checkpoints -> optimizer -> objective -> workers -> trainer -> training -> solvers
 -> request -> sampling -> shapes -> classifier -> metrics -> tuning -> recipes -> strokes -> captions -> digit_clip
 -> clip -> measures -> evaluation -> plots, trajectories, player, scrubber, widgets, latency, profiling, peers, scaling,
 benchmark.

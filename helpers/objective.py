@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from helpers.data import to_model_range
 from helpers.diffusion import SCHEDULES, Schedule, add_noise, at, keyed_noise, predict_x_0, velocity
+from helpers.optimizer import OPTIMIZERS
 from helpers.unet import predict_noise
 
 
@@ -49,7 +50,7 @@ class TrainingConfig:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(self, name)!r}.")
         choices = {
-            "optimizer": ("adamw", "muon"),
+            "optimizer": tuple(OPTIMIZERS),
             "times": ("uniform", "middle"),
             "loss_weighting": ("even", "min-snr"),
         }

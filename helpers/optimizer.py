@@ -15,9 +15,7 @@ from keras import ops
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al.'s: five rounds bring nearly every singular value near 1
 ROUNDS = 5
-ADAM_SIZE = (
-    0.2  # the usual size of Adam's steps, so that a decay and a rate mean what they mean there (Liu et al. 2025)
-)
+ADAM_SIZE = 0.2  # the usual size of Adam's steps: a rate and a decay mean what they mean there (Liu et al. 2025)
 SMALLEST = 8  # the shorter side of a matrix; biases, scales and the last convolution have too few directions
 OF_THE_OTHERS = 1 / 3  # they are Adam's, at this share of the rate
 
@@ -37,7 +35,7 @@ def orthogonalised(matrix: tf.Tensor) -> tf.Tensor:
     """`(rows, columns)` float32 -> same: U V' of the singular value decomposition U S V', approximately.
 
     The polynomial a s + b s^3 + c s^5 is applied to every singular value s by products of matrices alone. What was
-    above a hundredth of the matrix's norm ends between 0.6 and 1.3.
+    above a hundredth of the matrix's norm ends between 0.68 and 1.14.
     """
     a, b, c = NEWTON_SCHULZ
     is_tall = matrix.shape[0] > matrix.shape[1]
@@ -64,3 +62,6 @@ class Muon(keras.optimizers.AdamW):
         step = orthogonalised(ops.reshape(ahead, (rows, columns)))  # (rows, columns)
         size = ADAM_SIZE * math.sqrt(max(rows, columns)) * ops.cast(learning_rate, variable.dtype)
         self.assign_sub(variable, size * ops.reshape(step, variable.shape))
+
+
+OPTIMIZERS = {"adamw": keras.optimizers.AdamW, "muon": Muon}

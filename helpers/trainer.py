@@ -17,7 +17,7 @@ from helpers.data import make_dataset
 from helpers.diffusion import SCHEDULES
 from helpers.files import remove_strays
 from helpers.objective import TrainingConfig, training_loss, update_average
-from helpers.optimizer import Muon
+from helpers.optimizer import OPTIMIZERS
 from helpers.unet import UNetConfig, build_unet
 from helpers.workers import is_alone, is_chief, share
 
@@ -98,8 +98,7 @@ class Trainer:
                 warmup_target=config.learning_rate if config.warmup_steps else None,
                 warmup_steps=config.warmup_steps,
             )
-            optimizer = {"adamw": keras.optimizers.AdamW, "muon": Muon}[config.optimizer]
-            self.optimizer = optimizer(rate, weight_decay=config.weight_decay)
+            self.optimizer = OPTIMIZERS[config.optimizer](rate, weight_decay=config.weight_decay)
             self.optimizer.build(self.unet.trainable_variables)
         self.step, self.seconds, self.history = 0, 0.0, []
         self.recent: list[float] = []  # losses since the last row of the history

@@ -25,6 +25,7 @@ from helpers.command_line import CommandLine, interrupts_noted, one_line_errors
 from helpers.data import Pictures, digest_of, held_out_split, load_mnist, load_pictures, training_split
 from helpers.diffusion import SCHEDULES, Schedule
 from helpers.objective import TrainingConfig, held_out_mse, training_loss
+from helpers.optimizer import OPTIMIZERS
 from helpers.trainer import Trainer, batches, one_stream_a_core, recipe_of, train_step
 from helpers.unet import UNetConfig
 from helpers.workers import STRATEGIES, check_alike, is_chief, lost_workers_named, make_strategy, versions
@@ -188,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--batch-size", type=int, default=recipe.batch_size, help="over all devices (default %(default)s)"
     )
-    parser.add_argument("--optimizer", choices=["adamw", "muon"], default=recipe.optimizer, help="default %(default)s")
+    parser.add_argument("--optimizer", choices=sorted(OPTIMIZERS), default=recipe.optimizer, help="default %(default)s")
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
     network = UNetConfig()
