@@ -69,9 +69,9 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_modifyitems(items):
-    """First what starts large processes, the notebooks' kernels too, while this one is small."""
-    files = ["browser", "workers", "scaling", "notebook", "faults", "clip", "sampling", "benchmark", "own_pictures"]
-    files += ["tuning", "any other"]
+    """First what starts large processes, the notebooks' kernels too, or needs much itself, while this one is small."""
+    files = ["browser", "workers", "scaling", "notebook", "measures", "faults", "colab", "clip", "sampling"]
+    files += ["evaluation", "benchmark", "own_pictures", "tuning", "any other"]
 
     def turn(item: pytest.Item) -> int:
         name = "notebook" if item.path.suffix == ".ipynb" else item.path.stem.removeprefix("test_")
