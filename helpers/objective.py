@@ -53,12 +53,11 @@ class TrainingConfig:
             "optimizer": tuple(OPTIMIZERS),
             "times": ("uniform", "middle"),
             "loss_weighting": ("even", "min-snr"),
+            "schedule": sorted(SCHEDULES),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}.")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule must be one of {sorted(SCHEDULES)}, not {self.schedule!r}.")
         if self.warmup_steps < 0 or self.weight_decay < 0 or self.seed < 0:
             raise ValueError("warmup_steps, weight_decay and seed must not be negative.")
 
