@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import forget_custom_gradients
 
 import helpers.training as training
 from helpers.checkpoints import load_unet
@@ -129,6 +130,13 @@ def test_the_gradient_is_clipped(small_config):
 
 
 TINY = UNetConfig(widths=(8, 8, 8), embedding_width=16, heads=2)
+
+
+@pytest.fixture(autouse=True)
+def graphs_are_forgotten():
+    """So many trainings in one file would hold half a gigabyte of graphs until its end."""
+    yield
+    forget_custom_gradients()
 
 
 def tiny_run(mnist, out=None, steps=12, optimizer="adamw", **options):
