@@ -1,9 +1,9 @@
 """A diffusion model for handwritten digits, in the order a lesson would tell it.
 
-data -> diffusion -> unet -> checkpoints -> optimizer -> objective -> workers -> trainer -> training -> solvers
--> request -> sampling -> shapes -> classifier -> metrics -> tuning -> recipes -> strokes -> captions -> digit_clip
--> clip -> measures -> evaluation -> plots, trajectories, player, scrubber, widgets, latency, profiling, peers, scaling,
-benchmark.
+data -> diffusion -> unet -> checkpoints -> optimizer -> augmentation -> objective -> workers -> trainer -> training ->
+solvers -> request -> sampling -> shapes -> classifier -> metrics -> tuning -> recipes -> strokes -> captions ->
+digit_clip -> clip -> measures -> evaluation -> plots, trajectories, player, scrubber, widgets, latency, profiling,
+peers, scaling, benchmark.
 Each module imports only the ones before it; `files`, `pictures`, `browser` and `command_line` are the small tools they
 share. `exercises_01_to_03` and `exercises_04_to_06` check the answers to the notebooks' exercises, `answers` is their
 tool, and `broken` holds the samplers that the break-it lab has to diagnose.

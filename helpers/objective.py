@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from helpers.augmentation import DRAWS, augment
 from helpers.data import to_model_range
 from helpers.diffusion import SCHEDULES, Schedule, add_noise, at, keyed_noise, predict_x_0, velocity
 from helpers.optimizer import OPTIMIZERS
@@ -32,6 +33,7 @@ class TrainingConfig:
     gradient_clip: float = 1.0  # largest norm of the gradient of all weights together
     label_dropout: float = 0.1  # share of the samples that see label -1: guidance needs both networks
     times: str = "middle"  # which t training sees: half of them drawn where digits take shape; or all alike, "uniform"
+    augmentation: float = 0.0  # how much images are turned, stretched and moved, see `augment`: 1 is a little
     loss_weighting: str = "even"  # of the squared error over t: or "min-snr", less where there is hardly any noise
     ema_decay: float = 0.998  # averages the weights over about the last 500 updates
     schedule: str = "cosine"  # leaves no signal at the last step, unlike the unscaled linear one
@@ -58,6 +60,8 @@ class TrainingConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}.")
+        if not 0 <= self.augmentation <= 4:
+            raise ValueError(f"augmentation must be from 0 to 4, not {self.augmentation!r}.")
         if self.warmup_steps < 0 or self.weight_decay < 0 or self.seed < 0:
             raise ValueError("warmup_steps, weight_decay and seed must not be negative.")
 
@@ -98,6 +102,8 @@ def training_loss(
     uniform = keyed_noise(config.seed, numbers, (2,), step=1, draw=tf.random.stateless_uniform)  # (batch, 2)
     t = draw_times(uniform[:, 0], schedule.steps, config.times)  # (batch,)
     noise = keyed_noise(config.seed, numbers, tuple(x_0.shape[1:]))  # (batch, 28, 28, 1)
+    if config.augmentation:
+        x_0 = augment(x_0, keyed_noise(config.seed, numbers, (DRAWS,), step=2), config.augmentation)
     # Each sample on its own forgets its label, so that every batch trains both networks that guidance needs.
     labels = tf.where(uniform[:, 1] < config.label_dropout, -1, labels)
     x_t = add_noise(schedule, x_0, t, noise)

@@ -57,6 +57,11 @@ RECIPES = {
     "muon": Recipe(
         "the same by Muon: a step of equal size in every direction", NARROW, PLAIN | SMALL_BATCH | MIDDLE | MUON
     ),
+    "augmented": Recipe(
+        "by Muon, from images turned and moved a little",
+        NARROW,
+        PLAIN | SMALL_BATCH | MIDDLE | MUON | {"augmentation": 1.0},
+    ),
 }
 
 

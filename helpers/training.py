@@ -173,7 +173,10 @@ def _print_held_out(folder: Path) -> None:
 
 
 # The command line's options that are fields of the two configurations, and checked there.
-RECIPE_OPTIONS = ("steps", "batch_size", "optimizer", "learning_rate", "seed", "schedule", "precision", "label_dropout")
+RECIPE_OPTIONS = (
+    *("steps", "batch_size", "optimizer", "learning_rate", "augmentation"),
+    *("label_dropout", "schedule", "precision", "seed"),
+)
 NETWORK_OPTIONS = ("predicts", "widths", "embedding_width")
 
 
@@ -191,6 +194,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--optimizer", choices=sorted(OPTIMIZERS), default=recipe.optimizer, help="default %(default)s")
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate, help="default %(default)s")
+    parser.add_argument(
+        "--augmentation",
+        type=float,
+        default=recipe.augmentation,
+        help="turn, stretch and move the images: 1 is a little (default %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
     network = UNetConfig()
     parser.add_argument(

@@ -1,0 +1,52 @@
+"""Light augmentation: training images that are turned, stretched, slanted and moved a little, each time anew.
+
+A network that is taught more variety than there is may make up for guidance, whose digits are more alike than
+people's. What that gains and costs is in notebook 04, "What we tried"; the shipped networks do without.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+# Standard deviations at strength 1.
+TURN = np.deg2rad(5.0)
+STRETCH = 0.05  # of the logarithm of each side's factor
+SLANT = 0.05  # columns a row
+SHIFT = 0.5  # pixels, in each direction
+
+DRAWS = 6  # numbers that fix how one image is changed
+FINER = 3  # odd, so that every pixel's centre is one of the finer grid's
+
+
+def augment(x_0: tf.Tensor, normal: tf.Tensor, strength: float) -> tf.Tensor:
+    """Images `(batch, h, w, c)` float32 in [-1, 1] -> same, each changed as its row of `normal` `(batch, 6)` says.
+
+    `normal` is standard normal noise; with zeros, or with `strength` 0, the images stay as they are. What comes in
+    from outside continues the border.
+    """
+    size = x_0.shape[1:3]
+    turn, log_x, log_y, slant, shift_x, shift_y = tf.unstack(strength * normal, axis=1)  # (batch,) each
+    turn, slant, stretch_x, stretch_y = TURN * turn, SLANT * slant, tf.exp(STRETCH * log_x), tf.exp(STRETCH * log_y)
+    cosine, sine = tf.cos(turn), tf.sin(turn)
+    # Where the new image's pixel (x, y), seen from the centre, was in the old one: first slanted and stretched, then
+    # turned. The rotation's rows times the columns (stretch_x, 0) and (slant, stretch_y).
+    rows = [
+        (cosine * stretch_x, cosine * slant - sine * stretch_y, SHIFT * shift_x),
+        (sine * stretch_x, sine * slant + cosine * stretch_y, SHIFT * shift_y),
+    ]
+    centre_x, centre_y = (size[1] - 1) / 2, (size[0] - 1) / 2
+    transform = []
+    for (by_x, by_y, shift), centre in zip(rows, (centre_x, centre_y), strict=True):
+        offset = centre - by_x * centre_x - by_y * centre_y + shift
+        transform += [FINER * by_x, FINER * by_y, FINER * offset + FINER // 2]  # in pixels of the finer grid
+    transform = tf.stack([*transform, tf.zeros_like(turn), tf.zeros_like(turn)], axis=1)  # (batch, 8): no perspective
+    # Reading between pixels blurs. Between those of a finer grid, made by cubic interpolation, hardly.
+    fine = tf.image.resize(x_0, [FINER * side for side in size], "bicubic")  # (batch, 3 h, 3 w, c)
+    changed = tf.raw_ops.ImageProjectiveTransformV3(
+        images=fine,
+        transforms=transform,
+        output_shape=size,
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )  # (batch, h, w, c)
+    return tf.clip_by_value(changed, -1.0, 1.0)  # cubic interpolation overshoots
