@@ -173,10 +173,8 @@ def _print_held_out(folder: Path) -> None:
 
 
 # The command line's options that are fields of the two configurations, and checked there.
-RECIPE_OPTIONS = (
-    *("steps", "batch_size", "optimizer", "learning_rate", "augmentation"),
-    *("label_dropout", "schedule", "precision", "seed"),
-)
+RECIPE_OPTIONS = ["steps", "batch_size", "optimizer", "learning_rate", "augmentation", "label_dropout", "schedule"]
+RECIPE_OPTIONS += ["precision", "seed"]
 NETWORK_OPTIONS = ("predicts", "widths", "embedding_width")
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from conftest import forget_custom_gradients
 
 import helpers.training as training
-from helpers.augmentation import augment
+from helpers.augmentation import DRAWS, augment
 from helpers.checkpoints import load_unet
 from helpers.data import to_model_range
 from helpers.diffusion import keyed_noise
@@ -111,7 +111,7 @@ def test_augmented_images_are_noised_and_aimed_at(schedule, batch):
     numbers, x_0, labels = batch
     spy = Spy("velocity")
     loss = training_loss(spy, schedule, TrainingConfig(augmentation=0.5), numbers, x_0, labels)
-    changed = augment(x_0, keyed_noise(0, numbers, (6,), step=2), 0.5).numpy()
+    changed = augment(x_0, keyed_noise(0, numbers, (DRAWS,), step=2), 0.5).numpy()
     noise = keyed_noise(0, numbers, (28, 28, 1)).numpy()
     alpha_bar = schedule.alpha_bars[spy.t.numpy()].reshape(-1, 1, 1, 1)
     np.testing.assert_allclose(spy.x_t, np.sqrt(alpha_bar) * changed + np.sqrt(1 - alpha_bar) * noise, atol=1e-5)
@@ -305,6 +305,7 @@ def test_config_refuses(wrong):
     [
         ([], "--out is needed"),
         (["--out", "new", "--steps", "0"], "steps must be"),
+        (["--out", "new", "--augmentation", "9"], "augmentation must be from 0 to 4, not 9.0"),
         (["--out", "new", "--label-dropout", "1.5"], "label_dropout must be at least 0 and below 1, not 1.5"),
         (["--out", "new", "--widths", "8", "0"], "widths must be 2 to 4 whole numbers in 1..512, not (8, 0)"),
         (["--out", "new", "--embedding-width", "7"], "embedding_width must be even, not 7"),
