@@ -34,6 +34,7 @@ class TrainingConfig:
     label_dropout: float = 0.1  # share of the samples that see label -1: guidance needs both networks
     times: str = "middle"  # which t training sees: half of them drawn where digits take shape; or all alike, "uniform"
     augmentation: float = 0.0  # how much images are turned, stretched and moved, see `augment`: 1 is a little
+    augmented_from: int = 0  # the smallest t that sees them so; below, strokes are drawn, and real ones are the model
     loss_weighting: str = "even"  # of the squared error over t: or "min-snr", less where there is hardly any noise
     ema_decay: float = 0.998  # averages the weights over about the last 500 updates
     schedule: str = "cosine"  # leaves no signal at the last step, unlike the unscaled linear one
@@ -62,6 +63,9 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}.")
         if not 0 <= self.augmentation <= 4:
             raise ValueError(f"augmentation must be from 0 to 4, not {self.augmentation!r}.")
+        if type(self.augmented_from) is not int or not 0 <= self.augmented_from < self.diffusion_steps:
+            allowed = f"a whole number in 0..{self.diffusion_steps - 1}"
+            raise ValueError(f"augmented_from must be {allowed}, not {self.augmented_from!r}.")
         if self.warmup_steps < 0 or self.weight_decay < 0 or self.seed < 0:
             raise ValueError("warmup_steps, weight_decay and seed must not be negative.")
 
@@ -103,7 +107,8 @@ def training_loss(
     t = draw_times(uniform[:, 0], schedule.steps, config.times)  # (batch,)
     noise = keyed_noise(config.seed, numbers, tuple(x_0.shape[1:]))  # (batch, 28, 28, 1)
     if config.augmentation:
-        x_0 = augment(x_0, keyed_noise(config.seed, numbers, (DRAWS,), step=2), config.augmentation)
+        changed = augment(x_0, keyed_noise(config.seed, numbers, (DRAWS,), step=2), config.augmentation)
+        x_0 = tf.where(tf.reshape(t >= config.augmented_from, (-1, 1, 1, 1)), changed, x_0)  # (batch, 28, 28, 1)
     # Each sample on its own forgets its label, so that every batch trains both networks that guidance needs.
     labels = tf.where(uniform[:, 1] < config.label_dropout, -1, labels)
     x_t = add_noise(schedule, x_0, t, noise)

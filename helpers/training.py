@@ -173,8 +173,8 @@ def _print_held_out(folder: Path) -> None:
 
 
 # The command line's options that are fields of the two configurations, and checked there.
-RECIPE_OPTIONS = ["steps", "batch_size", "optimizer", "learning_rate", "augmentation", "label_dropout", "schedule"]
-RECIPE_OPTIONS += ["precision", "seed"]
+RECIPE_OPTIONS = ["steps", "batch_size", "optimizer", "learning_rate", "augmentation", "augmented_from"]
+RECIPE_OPTIONS += ["label_dropout", "schedule", "precision", "seed"]
 NETWORK_OPTIONS = ("predicts", "widths", "embedding_width")
 
 
@@ -197,6 +197,9 @@ def main(arguments: list[str] | None = None) -> int:
         type=float,
         default=recipe.augmentation,
         help="turn, stretch and move the images: 1 is a little (default %(default)s)",
+    )
+    parser.add_argument(
+        "--augmented-from", type=int, default=recipe.augmented_from, help="only for t from here (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=recipe.seed, help="default %(default)s")
     network = UNetConfig()

@@ -120,6 +120,19 @@ def test_augmented_images_are_noised_and_aimed_at(schedule, batch):
     )
 
 
+def test_less_noisy_images_are_left_as_they_are(schedule, batch):
+    numbers, x_0, labels = batch
+    plain, every, some = Spy(), Spy(), Spy()
+    recipes = ({}, {"augmentation": 1.0}, {"augmentation": 1.0, "augmented_from": 40})
+    for spy, recipe in zip((plain, every, some), recipes, strict=True):
+        training_loss(spy, schedule, TrainingConfig(**recipe), numbers, x_0, labels)
+    t = some.t.numpy()
+    assert {39, 40} <= set(t)
+    np.testing.assert_array_equal(some.x_t[t < 40], plain.x_t[t < 40])
+    np.testing.assert_array_equal(some.x_t[t >= 40], every.x_t[t >= 40])
+    assert np.all(np.any(some.x_t[t == 40] != plain.x_t[t == 40], axis=(1, 2, 3)))
+
+
 def test_average_warms_up_and_then_keeps_its_decay(small_config):
     unet, average = build_unet(small_config), build_unet(small_config)
     average.set_weights([np.zeros_like(weight) for weight in average.get_weights()])
@@ -286,6 +299,8 @@ def test_held_out_mse_of_predicting_zero_is_one(mnist, schedule):
         {"optimizer": "sgd"},
         {"augmentation": -0.5},
         {"augmentation": float("nan")},
+        {"augmented_from": 100},
+        {"augmented_from": 40.5},
         {"learning_rate": -1.0},
         {"label_dropout": 1.0},
         {"ema_decay": 2.0},
@@ -306,6 +321,7 @@ def test_config_refuses(wrong):
         ([], "--out is needed"),
         (["--out", "new", "--steps", "0"], "steps must be"),
         (["--out", "new", "--augmentation", "9"], "augmentation must be from 0 to 4, not 9.0"),
+        (["--out", "new", "--augmented-from", "-1"], "augmented_from must be a whole number in 0..99, not -1"),
         (["--out", "new", "--label-dropout", "1.5"], "label_dropout must be at least 0 and below 1, not 1.5"),
         (["--out", "new", "--widths", "8", "0"], "widths must be 2 to 4 whole numbers in 1..512, not (8, 0)"),
         (["--out", "new", "--embedding-width", "7"], "embedding_width must be even, not 7"),
