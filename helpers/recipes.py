@@ -27,7 +27,8 @@ SCALES = (1.0, 1.5)  # without guidance, and with enough of it to read nearly ev
 BASE = {"patch_size": 1, "widths": (16, 48, 96)}
 PATCHES = {"patch_size": 2, "widths": (48, 96)}
 NARROW = BASE | {"widths": (16, 32, 96)}
-PLAIN = {"batch_size": 128, "learning_rate": 3e-3, "times": "uniform"}
+PLAIN = {"optimizer": "adamw", "batch_size": 128, "learning_rate": 3e-3, "times": "uniform"}
+PLAIN |= {"augmentation": 0.0, "augmented_from": 0}
 MIDDLE = {"times": "middle"}
 SMALL_BATCH = {"batch_size": 64, "learning_rate": 2e-3}
 MUON = {"optimizer": "muon", "learning_rate": 6e-3}
@@ -58,9 +59,9 @@ RECIPES = {
         "the same by Muon: a step of equal size in every direction", NARROW, PLAIN | SMALL_BATCH | MIDDLE | MUON
     ),
     "augmented": Recipe(
-        "by Muon, from images turned and moved a little",
+        "by Muon, from images turned and moved a little where the noise hides strokes",
         NARROW,
-        PLAIN | SMALL_BATCH | MIDDLE | MUON | {"augmentation": 1.0},
+        PLAIN | SMALL_BATCH | MIDDLE | MUON | {"augmentation": 1.0, "augmented_from": 40},
     ),
 }
 

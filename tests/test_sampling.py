@@ -165,7 +165,7 @@ def test_moments_lie_one_below_the_other_from_noise_to_the_digits(tmp_path):
         ["３"],
         ["7", "--steps", "0"],
         ["7", "--moments", "0"],
-        ["7", "--moments", "17"],
+        ["7", "--moments", "22"],
         ["7", "--steps", "101"],
         ["7", "--guidance-scale", "-1"],
         ["7", "--method", "euler"],

@@ -50,7 +50,7 @@ def batch(mnist):
 def test_loss_is_algorithm_1(schedule, batch, predicts):
     numbers, x_0, labels = batch
     spy = Spy(predicts)
-    loss = training_loss(spy, schedule, TrainingConfig(), numbers, x_0, labels)
+    loss = training_loss(spy, schedule, TrainingConfig(augmentation=0.0), numbers, x_0, labels)
     noise = keyed_noise(0, numbers, (28, 28, 1)).numpy()
     alpha_bar = schedule.alpha_bars[spy.t.numpy()].reshape(-1, 1, 1, 1)
     np.testing.assert_allclose(spy.x_t, np.sqrt(alpha_bar) * x_0 + np.sqrt(1 - alpha_bar) * noise, atol=1e-5)
@@ -99,7 +99,7 @@ def test_min_snr_weights_the_implied_image(schedule, batch):
 
 @pytest.mark.parametrize("augmentation", [0.0, 1.0])
 def test_a_share_of_a_batch_sees_what_the_whole_batch_saw(schedule, batch, augmentation):
-    whole, part, config = Spy(), Spy(), TrainingConfig(augmentation=augmentation)
+    whole, part, config = Spy(), Spy(), TrainingConfig(augmentation=augmentation, augmented_from=0)
     training_loss(whole, schedule, config, *batch)
     training_loss(part, schedule, config, *(values[100:200] for values in batch))
     # Images that are resized in another place of a batch may differ in the last digit.
@@ -110,7 +110,7 @@ def test_a_share_of_a_batch_sees_what_the_whole_batch_saw(schedule, batch, augme
 def test_augmented_images_are_noised_and_aimed_at(schedule, batch):
     numbers, x_0, labels = batch
     spy = Spy("velocity")
-    loss = training_loss(spy, schedule, TrainingConfig(augmentation=0.5), numbers, x_0, labels)
+    loss = training_loss(spy, schedule, TrainingConfig(augmentation=0.5, augmented_from=0), numbers, x_0, labels)
     changed = augment(x_0, keyed_noise(0, numbers, (DRAWS,), step=2), 0.5).numpy()
     noise = keyed_noise(0, numbers, (28, 28, 1)).numpy()
     alpha_bar = schedule.alpha_bars[spy.t.numpy()].reshape(-1, 1, 1, 1)
@@ -123,7 +123,7 @@ def test_augmented_images_are_noised_and_aimed_at(schedule, batch):
 def test_less_noisy_images_are_left_as_they_are(schedule, batch):
     numbers, x_0, labels = batch
     plain, every, some = Spy(), Spy(), Spy()
-    recipes = ({}, {"augmentation": 1.0}, {"augmentation": 1.0, "augmented_from": 40})
+    recipes = ({"augmentation": 0.0}, {"augmented_from": 0}, {"augmented_from": 40})
     for spy, recipe in zip((plain, every, some), recipes, strict=True):
         training_loss(spy, schedule, TrainingConfig(**recipe), numbers, x_0, labels)
     t = some.t.numpy()
