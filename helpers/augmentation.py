@@ -1,6 +1,6 @@
 """Light augmentation: training images that are turned, stretched, slanted and moved a little, each time anew.
 
-A network that is taught more variety than there is makes up for guidance, whose digits are more alike than people's.
+A network that is taught more variety than there is may make up for guidance, whose digits are more alike than people's.
 It is taught so only where the noise leaves shapes to decide (`TrainingConfig.augmented_from`): its strokes are to be
 those of real images. What that gains is in notebook 04, "What we tried".
 """

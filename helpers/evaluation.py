@@ -5,7 +5,8 @@
     python -m helpers.evaluation --readme                         # writes the table into README.md
 
 What is measured, and by what, is in `measures`; here the samples are drawn, the figures kept and put into a table. The
-test set serves here alone, after every choice was made. Read in notebook 06.
+test set serves here alone, and no setting was chosen by it (README names the one rule that followed a look at it). Read
+in notebook 06.
 """
 
 import hashlib
