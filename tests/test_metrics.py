@@ -8,6 +8,7 @@ from scipy.special import comb
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+import helpers.metrics as metrics
 from helpers.data import to_model_range
 from helpers.metrics import (
     classification_accuracy_score,
@@ -17,6 +18,7 @@ from helpers.metrics import (
     frechet_ratio,
     memorisation,
     nearest_neighbours,
+    training_value,
     wilson_interval,
 )
 
@@ -228,6 +230,12 @@ def test_classification_accuracy_score_follows_its_seed(digits):
     scores = [classification_accuracy_score(*digits, seed=seed, epochs=1) for seed in (0, 0, 1, 2)]
     assert scores[0] == scores[1]
     assert len(set(scores)) > 1
+
+
+def test_training_value_is_the_mean_of_two_seeds(monkeypatch):
+    monkeypatch.setattr(metrics, "classification_accuracy_score", lambda *sets, seed: len(sets) + seed**2)
+    assert training_value(IMAGES, LABELS, IMAGES, LABELS) == 4.5
+    assert training_value(IMAGES, LABELS, IMAGES, LABELS, seed=2) == 4 + (4 + 9) / 2
 
 
 NORMAL = np.random.default_rng(0).normal(size=(30, 4))

@@ -57,7 +57,9 @@ def test_the_shipped_network_has_the_last_recipe():
 def test_the_shipped_table_is_of_these_recipes():
     rows = read_rows(ASSETS / "recipes.csv")
     assert {row["recipe"] for row in rows if row["seed"] == "0"} == set(RECIPES)
-    assert sorted(row["recipe"] for row in rows if row["seed"] == "1") == ["middle-times", "small-batch", "together"]
+    twice = {row["recipe"] for row in rows if row["seed"] == "1"}
+    best = sorted(RECIPES, key=lambda name: min(float(row["ratio_at_1"]) for row in rows if row["recipe"] == name))
+    assert twice >= set(best[:3]) and len(rows) == len(RECIPES) + len(twice)
     for row in rows:
         unet = UNetConfig(**RECIPES[row["recipe"]].unet)
         assert int(row["parameters"]) == build_unet(unet).count_params()
