@@ -222,7 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
     one_of = parser.add_mutually_exclusive_group()
     one_of.add_argument("--front", action="store_true", help="few to many steps instead of several scales")
     one_of.add_argument(
-        "--finalists", type=Path, nargs="+", metavar="CSV", help="the best of each interval in each finished table again"
+        "--finalists", type=Path, nargs="+", metavar="CSV", help="the best of each interval in each table again"
     )
     one_of.add_argument("--blocks", action="store_true", help="only: are the held-out images like the others?")
     args = parser.parse_args(arguments)
