@@ -17,7 +17,7 @@ from helpers.diffusion import SCHEDULES, Schedule
 from helpers.files import ASSETS, read_record, read_rows, reason, sha256_of_file, write_aside, write_record, write_rows
 from helpers.unet import UNetConfig, build_unet
 
-SHIPPED = ASSETS / "unet-velocity"  # the better of the two on held-out images: see the README's table
+SHIPPED = ASSETS / "unet-velocity"  # the better of the two on held-out images: see README, "Two networks ship"
 
 
 def save_unet(folder: str | Path, unet: keras.Model, schedule: Schedule, recipe: dict, history: list[dict]) -> None:

@@ -141,7 +141,8 @@ def pixel_spread(images: np.ndarray, labels: np.ndarray) -> float:
     """How much images `(n, 28, 28, 1)` of one digit differ: each pixel's standard deviation within a digit, in RMS.
 
     Each of the ten digits must occur at least twice in `labels` `(n,)`; the estimate doesn't depend on how often.
-    A crude measure of diversity that needs no network. Raises `ValueError` as `digit_accuracy` does, and without that.
+    A crude measure of diversity that needs no network. Raises `ValueError` as `digit_accuracy` does, and if one is
+    rarer.
     """
     images = check_images(images)
     labels = check_labels(labels, count=len(images))

@@ -19,7 +19,7 @@ DIGESTS = {
     "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
     "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
 }
-# The last training images are never trained on: recipes are compared on them, and no choice is made on the test set.
+# The last training images are never trained on: recipes are compared on them, and not on the test set.
 HELD_OUT = 5_000
 MOST_CLASSES = 1_000  # of pictures of your own: each is one map at full size in the network's input
 

@@ -100,7 +100,7 @@ def cosine_schedule(steps: int = 100) -> Schedule:
 def naive_linear_schedule(steps: int = 100) -> Schedule:
     """The famous betas, 1e-4 to 0.02, whatever the number of steps: below 1000 of them, a trap. It warns.
 
-    Here for the experiment of notebook 02 alone.
+    Here for the experiment of notebook 02, and for a patient of notebook 05.
     """
     _check_steps(steps)
     return Schedule(np.linspace(1e-4, 0.02, steps), "naive-linear")

@@ -4,9 +4,9 @@
     python -m helpers.evaluation --weights assets/unet-noise      # any other, into its own folder
     python -m helpers.evaluation --readme                         # writes the table into README.md
 
-What is measured, and by what, is in `measures`; here the samples are drawn, the figures kept and put into a table. The
-test set serves here alone, and no setting was chosen by it (README names the one rule that followed a look at it). Read
-in notebook 06.
+What is measured, and by what, is in `measures`; here the samples are drawn, the figures kept and put into a table. They
+are compared with the test set, by which no setting was chosen (README names the one rule that followed a look at it).
+Read in notebook 06.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What the report card measures, each on the generated images and on as many real ones.
+"""What the report card measures on the generated images, and beside them nearly always on as many real ones.
 
 The digit by "judge", variety and likeness by "features", captions by digit-clip: see `classifier` and `clip`. The
 formulas are those of `metrics`; here is what goes into them. Read in notebook 06.

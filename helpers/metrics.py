@@ -2,7 +2,7 @@
 
 Are they spread like the real ones (Frechet distance, coverage), how sure is a share, are they copies of the
 training images (nearest neighbours, memorisation), and could they replace them (classification accuracy score)?
-Used by notebook 06 and by the report card in `helpers.evaluation`.
+Used by notebook 06, for the report card (`measures`) and to choose the default settings (`tuning`).
 """
 
 from collections.abc import Sequence

@@ -29,7 +29,7 @@ class TrainingConfig:
     optimizer: str = "muon"  # see `optimizer`: it learns more from as many images than the usual "adamw"
     learning_rate: float = 6e-3  # the peak; AdamW wants a third of it
     warmup_steps: int = 200  # updates until the peak: the averages of past gradients are unreliable at first
-    weight_decay: float = 0.01  # decoupled, as in AdamW; hardly matters with 55,000 images, kept for longer runs
+    weight_decay: float = 0.01  # decoupled, as in AdamW; others were not tried
     gradient_clip: float = 1.0  # largest norm of the gradient of all weights together
     label_dropout: float = 0.1  # share of the samples that see label -1: guidance needs both networks
     times: str = "middle"  # which t training sees: half of them drawn where digits take shape; or all alike, "uniform"

@@ -3,7 +3,7 @@
 Adam scales every weight's step for itself. Muon looks at a layer's weights as a matrix, inputs by outputs, and replaces
 its averaged gradient by the nearest matrix whose singular values are all 1 (Jordan et al. 2024): directions that are
 seldom needed are learned as fast as those that dominate the gradient. Keras's own `Muon` takes matrices alone and would
-leave nearly all of a U-Net, its convolutions, to AdamW. Read in notebook 04.
+leave a U-Net's convolutions, most of its weights, to AdamW. Read in notebook 04.
 """
 
 import math

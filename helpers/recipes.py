@@ -80,7 +80,7 @@ def updates_in(minutes: float, recipe: Recipe, streams: int) -> int:
 def run(name: str, seed: int, minutes: float, yardstick: Yardstick, out: Path) -> dict:
     """Train one recipe, or go on with it, and measure it; returns its row."""
     recipe = RECIPES[name]
-    streams = one_stream_a_core(recipe.training.get("batch_size", TrainingConfig.batch_size))
+    streams = one_stream_a_core(recipe.training["batch_size"])
     plan = out / name / "updates.json"
     if not plan.exists():
         plan.parent.mkdir(parents=True, exist_ok=True)

@@ -170,8 +170,8 @@ def sample(
     - `clip_x_0`: False only to show what goes wrong without; images may then leave [-1, 1].
     - `keep`: which steps (0 = the first one, pure noise) to return in `Samples.trajectory`.
 
-    The default solver and guidance were chosen by accuracy, R and coverage, and last by what a CNN learns from the
-    digits: `python -m helpers.tuning`.
+    The default solver and guidance were chosen by accuracy, network passes and R, and last by what a CNN learns from
+    the digits: `python -m helpers.tuning`.
     Raises `ValueError` for anything outside these, and for a network whose weights are not numbers.
     Derived in notebook 05.
     """

@@ -10,9 +10,9 @@ the network "features"; "judge" stays out of every choice. The best of each way 
 tested on real images: what their digits leave out, it won't know. Used for the default settings and in notebook 05.
 
 The reference for a setting isn't the 5,000 held-out images: they are the last of the file, and unlike all others
-(`--blocks` prints by how much), so what is nearest to them isn't nearest to MNIST. It is a random half of the other
-training images; draws from the other half say how near real images come. The network was trained on both; that it
-copies none is measured in `measures`. Whole recipes are compared with the held-out images all the same (see
+(`--blocks` prints by how much), so what is nearest to them isn't nearest to MNIST. It is drawn from a random half of
+the other training images; draws from the other half say how near real images come. The network was trained on both;
+that it copies none is measured in `measures`. Whole recipes are compared with the held-out images all the same (see
 `recipes`): there, how well a network learned its own images by heart must not count.
 """
 
@@ -51,7 +51,7 @@ FRONT_SOLVERS = {
 }
 FRONT_GUIDANCE = ((1.25, None), (1.7, (20, 80)), (2.5, (40, 70)))  # the lowest R of each in the first table
 FLOOR_DRAWS = 3  # of real training images
-WANTED_ACCURACY = 0.993  # the default is the finalist that teaches best among those that are read right so often
+WANTED_ACCURACY = 0.993  # sample's default is the best teacher of the finalists read right so often (a test says)
 FINALIST_ACCURACY = 0.992  # at least, by few images: by two thousand, luck moves the share by 0.002
 FINALIST_PASSES = 32  # at most: a 10x10 grid in less than two seconds on two cores
 
@@ -148,7 +148,7 @@ class Yardstick:
 
 
 def scale_settings() -> list[Setting]:
-    """The fastest solver without guidance, and at every scale inside every interval."""
+    """`SOLVER` without guidance, and at every scale inside every interval."""
     unguided = Setting(*SOLVER, 1.0)
     return [unguided, *(Setting(*SOLVER, scale, interval) for interval in INTERVALS for scale in SCALES)]
 

@@ -1,6 +1,7 @@
-"""The network: a small U-Net that looks at a noisy image, the time and the digit, and predicts the noise.
+"""The network: a small U-Net that looks at a noisy image, the time and the digit.
 
-Derived in notebook 03, where one residual block is followed shape by shape.
+It predicts the noise, or the velocity, from which the noise follows. Derived in notebook 03, where one
+residual block is followed shape by shape.
 """
 
 import reprlib
@@ -153,8 +154,8 @@ def build_unet(config: UNetConfig, precision: str = "float32") -> keras.Model:
 
     x_t and the result: `(batch, 28, 28, 1)` float32; t `(batch,)` int32 in 0..steps-1; labels `(batch,)`
     int32 in 0..9, or -1 for "no digit given". Untrained it predicts zero. The model carries its
-    `unet_config`. `precision` "mixed_bfloat16" computes in 16 bits where the CPU or GPU is faster so; the
-    weights stay float32. Drawn and counted in notebook 03.
+    `unet_config`. `precision` "mixed_bfloat16" computes in 16 bits, for a CPU or GPU that is faster with them;
+    the weights stay float32. Drawn and counted in notebook 03.
     """
     if precision not in ("float32", "mixed_bfloat16"):
         raise ValueError(f"precision must be 'float32' or 'mixed_bfloat16', not {precision!r}.")
