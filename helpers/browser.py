@@ -78,10 +78,13 @@ def open_browser() -> Iterator["Page"]:
             browser.close()
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on."""
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]  # all open at once: no port twice
+    ports = [server.getsockname()[1] for server in servers]
+    for server in servers:
+        server.close()
+    return ports
 
 
 def _wait_until_it_answers(server: subprocess.Popen, address: str, log: Path, seconds: float) -> None:
@@ -109,7 +112,7 @@ def serve_notebook(notebook: Path, seconds: float = 120) -> Iterator[str]:
     The copy has no outputs: what the page shows later was made there.
     It listens on a free port of this machine alone, asks for a token, reads nobody's settings, and ends with the block.
     """
-    token, port = secrets.token_hex(16), _free_port()
+    token, (port,) = secrets.token_hex(16), free_ports(1)
     with tempfile.TemporaryDirectory() as temporary:
         root, home = Path(temporary) / "course", Path(temporary) / "jupyter"
         (root / "notebooks").mkdir(parents=True)

@@ -10,7 +10,6 @@ Read in notebook 06.
 """
 
 import hashlib
-import inspect
 import json
 import shutil
 import sys
@@ -29,7 +28,7 @@ from helpers.data import load_mnist
 from helpers.digit_clip import DIGIT_CLIP
 from helpers.files import ASSETS, read_record, reason, sha256_of_file, write_aside, write_record
 from helpers.measures import MEASURES, Evaluation, bootstrap_interval
-from helpers.sampling import default_steps, sample
+from helpers.sampling import default_settings, sample
 
 __all__ = [
     "MEASURES",
@@ -64,9 +63,7 @@ def describe_run(weights: Path, images: int, seed: int) -> dict:
 
 
 def _default_sampler(weights: Path) -> dict:
-    names = ("method", "steps", "eta", "guidance_scale", "guidance_interval")
-    sampler = {name: inspect.signature(sample).parameters[name].default for name in names}
-    sampler["steps"] = default_steps(load_digits_unet(weights)[1], sampler["method"])
+    sampler = default_settings(load_digits_unet(weights)[1])
     return sampler | {"guidance_interval": list(sampler["guidance_interval"])}  # as JSON gives it back
 
 

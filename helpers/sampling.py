@@ -31,6 +31,7 @@ from helpers.unet import predict_noise
 __all__ = [
     "Samples",
     "Trajectory",
+    "default_settings",
     "default_steps",
     "guided_noise",
     "local_devices",
@@ -199,6 +200,13 @@ def sample(
     if keep is not None:
         trajectory = Trajectory(times[list(keep)], *(np.concatenate(kept, axis=1) for kept in frames))
     return Samples(np.concatenate(images), trajectory)
+
+
+def default_settings(schedule: Schedule) -> dict:
+    """What `sample` does if it isn't told otherwise: method, steps, eta and guidance, by the names it takes."""
+    names = ("method", "steps", "eta", "guidance_scale", "guidance_interval")
+    settings = {name: sample.__kwdefaults__[name] for name in names}
+    return settings | {"steps": default_steps(schedule, settings["method"])}
 
 
 def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: int = 4) -> None:

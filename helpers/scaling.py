@@ -7,7 +7,6 @@ more machines on a real network would give is computed from that, by a formula t
 import json
 import multiprocessing
 import os
-import socket
 import statistics
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from helpers.browser import free_ports
 from helpers.data import load_mnist, training_split
 from helpers.objective import TrainingConfig
 from helpers.profiling import median_seconds
@@ -40,15 +40,6 @@ class Measured(NamedTuple):
     seconds: float  # of a step, the median
     communication: float  # seconds in which the same gradients are summed over the workers, and nothing else is done
     gradient_bytes: int  # what each worker has to tell the others in a step
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]  # all open at once: no port twice
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports
 
 
 def loopback_cluster(ports: Sequence[int], index: int) -> str:

@@ -38,7 +38,7 @@ from helpers.metrics import (
     frechet_ratio,
     training_value,
 )
-from helpers.sampling import default_steps, sample
+from helpers.sampling import default_settings, sample
 from helpers.solvers import sampling_times, scales_of_steps
 
 SOLVER = ("dpm++", 20, 0.0)
@@ -68,9 +68,7 @@ class Setting(NamedTuple):
 
 def default_setting(schedule: Schedule) -> Setting:
     """What `sample` does if it isn't told otherwise. (eta says nothing to the default method.)"""
-    defaults = sample.__kwdefaults__
-    steps = default_steps(schedule, defaults["method"])
-    return Setting(defaults["method"], steps, 0.0, defaults["guidance_scale"], defaults["guidance_interval"])
+    return Setting(**default_settings(schedule) | {"eta": 0.0})
 
 
 class Quality(NamedTuple):

@@ -4,8 +4,9 @@ import pytest
 
 import helpers.scaling as scaling
 from helpers.benchmark import main
+from helpers.browser import free_ports
 from helpers.objective import TrainingConfig
-from helpers.scaling import Measured, communication_seconds, free_ports, modelled_rate, table
+from helpers.scaling import Measured, communication_seconds, modelled_rate, table
 from helpers.unet import UNetConfig, build_unet
 
 

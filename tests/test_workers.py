@@ -16,9 +16,10 @@ import pytest
 import tensorflow as tf
 
 import helpers.workers as workers
+from helpers.browser import free_ports
 from helpers.data import make_dataset
 from helpers.objective import TrainingConfig
-from helpers.scaling import free_ports, loopback_cluster
+from helpers.scaling import loopback_cluster
 from helpers.shapes import draw_shapes
 from helpers.trainer import batches
 from helpers.workers import is_alone, is_chief, lost_workers_named, make_strategy, slurm_cluster
