@@ -14,6 +14,7 @@ from helpers.tuning import (
     Setting,
     Yardstick,
     as_setting,
+    best_teacher,
     block_distances,
     default_setting,
     finalists,
@@ -77,8 +78,13 @@ def test_the_front_is_guided_by_the_best_scale_of_each_interval():
 
 
 def test_the_default_is_the_best_of_the_finalists(schedule):
-    right = [row for row in table("finalists") if float(row["accuracy"]) >= tuning.WANTED_ACCURACY]
-    assert as_setting(max(right, key=lambda row: float(row["taught"]))) == default_setting(schedule)
+    assert as_setting(best_teacher(table("finalists"))) == default_setting(schedule)
+
+
+def test_the_best_teacher_is_read_right_itself():
+    rows = [{"accuracy": accuracy, "taught": taught} for accuracy, taught in (("0.9929", "0.99"), ("0.993", "0.97"))]
+    assert best_teacher([*rows, {"accuracy": 0.999, "taught": 0.969}]) is rows[1]
+    assert best_teacher(rows[:1]) is None
 
 
 def test_finalists_are_read_right_cheap_and_near_real_images():
@@ -197,5 +203,6 @@ def test_command_line_writes_a_row_a_setting(tmp_path, monkeypatch, capsys):
     assert main(["--images", "200", *tables]) == 0
     last = read_rows(tmp_path / "finalists.csv")
     assert {row["guidance_interval"]: row["taught"] for row in last} == {"": "0.5", "(0, 60)": "0.5"}
+    assert capsys.readouterr().out.splitlines()[-1].startswith("best teacher with an accuracy of 0.993: ")
     assert main(["--images", "100"]) == 2
     assert capsys.readouterr().err.startswith("error: images must be in 200..10000")
