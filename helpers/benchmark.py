@@ -4,7 +4,7 @@
     python -m helpers.benchmark --time-to-quality  # minutes of training until 99 % of guided samples are read right
     python -m helpers.benchmark --peers            # the same work by diffusers, as ratios
     python -m helpers.benchmark --widgets          # the sliders, in a real JupyterLab in Chromium: see `latency`
-    python -m helpers.benchmark --scaling          # one core, two, two workers; computed for more: see `scaling`
+    python -m helpers.benchmark --scaling          # one core, two, two workers: see `scaling`
 
 Sampling, training and the profile each run in a process of their own, so that their peak memory is their own and
 nothing is warm from before.
@@ -79,21 +79,6 @@ def sampling_rows(repeats: int = 3) -> list[tuple[str, float]]:
     return rows
 
 
-def clip_refusal_seconds() -> float:
-    """How long `load_clip` takes to say that a hub name isn't on this machine, once it is imported.
-
-    Raises `RuntimeError` if there is such a checkpoint.
-    """
-    from helpers.clip import ClipUnavailable, load_clip  # only here: PyTorch would count as memory of the others
-
-    started = time.perf_counter()
-    try:
-        load_clip("nobody/no-such-clip")
-    except ClipUnavailable:
-        return time.perf_counter() - started
-    raise RuntimeError("load_clip found a checkpoint that doesn't exist.")
-
-
 def training_figures(precision: str, steps: int = 40, warm_up: int = 10) -> tuple[float, float]:
     """(images a second, share of the time spent waiting for data) of the shipped recipe, after the first steps."""
     config = TrainingConfig(steps=steps + warm_up, precision=precision)
@@ -156,7 +141,7 @@ def print_speed(repeats: int) -> None:
     print(f"{os.cpu_count()} cores, TensorFlow {tf.__version__}; medians of {repeats} warm calls")
     print_row("memory of a process that only imported", f"{alone(nothing)[1]:8.2f} GiB")
     rows, memory = alone(sampling_rows, repeats)
-    for what, seconds in [*rows, ("load_clip of a name that isn't here", alone(clip_refusal_seconds)[0])]:
+    for what, seconds in rows:
         print_row(what, f"{seconds:8.2f} s")
     print_row("peak memory of sampling", f"{memory:8.2f} GiB")
     (peak, seconds), _ = alone(profile)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from helpers.augmentation import DRAWS, augment
 from helpers.data import to_model_range
-from helpers.diffusion import SCHEDULES, Schedule, add_noise, at, keyed_noise, predict_x_0, velocity
+from helpers.diffusion import SCHEDULES, Schedule, add_noise, keyed_noise, predict_x_0, velocity
 from helpers.optimizer import OPTIMIZERS
 from helpers.unet import predict_noise
 
@@ -35,7 +35,6 @@ class TrainingConfig:
     times: str = "middle"  # which t training sees: half of them drawn where digits take shape; or all alike, "uniform"
     augmentation: float = 1.0  # how much images are turned, stretched and moved, see `augment`: 1 is a little
     augmented_from: int = 40  # the smallest t that sees them so; below, strokes are drawn, and real ones are the model
-    loss_weighting: str = "even"  # of the squared error over t: or "min-snr", less where there is hardly any noise
     ema_decay: float = 0.998  # averages the weights over about the last 500 updates
     schedule: str = "cosine"  # leaves no signal at the last step, unlike the unscaled linear one
     diffusion_steps: int = 100  # T
@@ -55,7 +54,6 @@ class TrainingConfig:
         choices = {
             "optimizer": tuple(OPTIMIZERS),
             "times": ("uniform", "middle"),
-            "loss_weighting": ("even", "min-snr"),
             "schedule": sorted(SCHEDULES),
         }
         for name, allowed in choices.items():
@@ -83,18 +81,6 @@ def draw_times(uniform: tf.Tensor, steps: int, times: str) -> tf.Tensor:
     return tf.cast(uniform * steps, tf.int32)
 
 
-def loss_weights(schedule: Schedule, weighting: str, predicts: str) -> np.ndarray:
-    """The weight of the squared error at each t, `(steps,)` float64.
-
-    "min-snr" counts the error of the implied x_0 by min(SNR, 5) instead of SNR (noise) or SNR + 1 (velocity):
-    Hang et al. 2023, section 3.4.
-    """
-    if weighting == "even":
-        return np.ones(schedule.steps)
-    snr = np.exp(schedule.logsnr)
-    return np.minimum(snr, 5.0) / (snr if predicts == "noise" else snr + 1)
-
-
 def training_loss(
     unet: keras.Model, schedule: Schedule, config: TrainingConfig, numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor
 ) -> tf.Tensor:
@@ -112,10 +98,8 @@ def training_loss(
     # Each sample on its own forgets its label, so that every batch trains both networks that guidance needs.
     labels = tf.where(uniform[:, 1] < config.label_dropout, -1, labels)
     x_t = add_noise(schedule, x_0, t, noise)
-    predicts = unet.unet_config.predicts
-    target = noise if predicts == "noise" else velocity(schedule, x_0, t, noise)
-    weights = at(loss_weights(schedule, config.loss_weighting, predicts), t)  # (batch, 1, 1, 1)
-    return tf.reduce_mean(weights * tf.square(unet([x_t, t, labels]) - target))
+    target = noise if unet.unet_config.predicts == "noise" else velocity(schedule, x_0, t, noise)
+    return tf.reduce_mean(tf.square(unet([x_t, t, labels]) - target))
 
 
 def update_average(average: keras.Model, unet: keras.Model, step: tf.Tensor, max_decay: float) -> None:

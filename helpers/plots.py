@@ -167,7 +167,7 @@ def show_pipeline(current: int) -> Figure:
 
 def show_unet(config: UNetConfig) -> Figure:
     """The U-Net that `config` describes, as a U: resolution falls downwards, dashed arrows are skip connections."""
-    sizes = [config.image_size // (config.patch_size * 2**level) for level in range(len(config.widths))]
+    sizes = [config.image_size // 2**level for level in range(len(config.widths))]
     bottom = len(sizes) - 1
     figure, axis = plt.subplots(figsize=(9, 1.25 * len(sizes) + 0.8))
     axis.axis("off")
@@ -194,8 +194,7 @@ def show_unet(config: UNetConfig) -> Figure:
             axis.text(bottom, -level + 0.06, "skip connection", ha="center", va="bottom", fontsize=9, color=COLOURS[1])
         arrow((level + 0.1, -level - 0.28), (level + 0.6, -level - 0.72))
         arrow((2 * bottom - level - 0.6, -level - 0.72), (2 * bottom - level - 0.1, -level - 0.28))
-    channels = config.channels * config.patch_size**2
-    digit = f"x_t: {channels} channel{'s' * (channels > 1)}\n+ digit: {config.num_classes} maps"
+    digit = f"x_t: {config.channels} channel{'s' * (config.channels > 1)}\n+ digit: {config.num_classes} maps"
     axis.text(-1.15, 0, digit, ha="center", va="center", fontsize=9)
     axis.text(2 * bottom + 1.15, 0, config.predicts, ha="center", va="center", fontsize=9)
     arrow((-0.68, 0), (-0.45, 0))

@@ -24,9 +24,7 @@ from helpers.tuning import Setting, Yardstick
 from helpers.unet import UNetConfig
 
 SCALES = (1.0, 1.5)  # without guidance, and with enough of it to read nearly every digit right
-BASE = {"patch_size": 1, "widths": (16, 48, 96)}
-PATCHES = {"patch_size": 2, "widths": (48, 96)}
-NARROW = BASE | {"widths": (16, 32, 96)}
+BASE, NARROW = {"widths": (16, 48, 96)}, {"widths": (16, 32, 96)}
 PLAIN = {"optimizer": "adamw", "batch_size": 128, "learning_rate": 3e-3, "times": "uniform"}
 PLAIN |= {"augmentation": 0.0, "augmented_from": 0}
 MIDDLE = {"times": "middle"}
@@ -44,11 +42,7 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     "base": Recipe("28x28 with few maps, then 14x14 and 7x7", BASE, PLAIN),
-    "patches": Recipe("2x2 pixels as channels, no layer at 28x28", PATCHES, PLAIN),
-    "wide": Recipe("patches, a third more maps, fewer updates", PATCHES | {"widths": (64, 128)}, PLAIN),
-    "deep-middle": Recipe("patches, more at 7x7", PATCHES | {"widths": (48, 128), "middle_blocks": 3}, PLAIN),
     "narrow": Recipe("a third fewer maps at 14x14, more updates", NARROW, PLAIN),
-    "min-snr": Recipe("errors where there is hardly any noise count less", BASE, PLAIN | {"loss_weighting": "min-snr"}),
     "middle-times": Recipe("more often where digits take shape", BASE, PLAIN | MIDDLE),
     "small-batch": Recipe("half the batch at two thirds of the rate: twice the updates", BASE, PLAIN | SMALL_BATCH),
     "noise": Recipe("predicts the noise instead of the velocity", BASE | {"predicts": "noise"}, PLAIN),

@@ -1,7 +1,6 @@
 """What more cores, workers and machines give: `python -m helpers.benchmark --scaling`, with nothing else running.
 
-Two workers of one core each stand in for two machines: they exchange gradients as machines do, but over loopback. What
-more machines on a real network would give is computed from that, by a formula that is printed with its table.
+Two workers of one core each stand in for two machines: they exchange gradients as machines do, but over loopback.
 """
 
 import json
@@ -23,15 +22,6 @@ from helpers.profiling import median_seconds
 from helpers.trainer import Trainer, batches, one_stream_a_core
 from helpers.unet import UNetConfig
 from helpers.workers import make_strategy
-
-WORKERS, GIGABITS = (2, 8, 64), (10, 100)
-FORMULA = """\
-computed, not measured, with each worker as fast as this machine's {cores} cores:
-    seconds a step = images a worker / images a second of one worker
-                     + 2 (n - 1) / n * bytes of gradients * 8 / bits a second     (ring all-reduce)
-left out: latency (2 (n - 1) messages in a row), waiting for the slowest worker, communication while others still
-compute, the all-reduce's own arithmetic, and that a worker computes few images at a time less efficiently
-percentages: of n times one worker's images a second"""
 
 
 class Measured(NamedTuple):
@@ -95,36 +85,6 @@ def measure_apart(tasks: Sequence[tuple]) -> list[Measured]:
         return [future.result() for future in [pool.submit(measure, *task) for task in tasks]]
 
 
-def communication_seconds(workers: int, gradient_bytes: int, gigabits: float) -> float:
-    """The model's ring all-reduce: each worker sends and receives 2 (n - 1) / n of the gradients' bytes."""
-    return 2 * (workers - 1) / workers * gradient_bytes * 8 / (gigabits * 1e9)
-
-
-def modelled_rate(
-    workers: int, gradient_bytes: int, gigabits: float, images_each: float, rate: float
-) -> tuple[float, float]:
-    """(images a second of all workers, as a share of n times one worker's `rate`) by the printed formula."""
-    seconds = images_each / rate + communication_seconds(workers, gradient_bytes, gigabits)
-    together = workers * images_each / seconds
-    return together, together / (workers * rate)
-
-
-def table(rate: float, gradient_bytes: int, batch_size: int, cores: int) -> str:
-    """The formula, and what it gives for `WORKERS` on networks of `GIGABITS`, as text."""
-    titles = (f"{batch_size} images a worker", f"{batch_size} images together")
-    lines = [FORMULA.format(cores=cores)]
-    lines.append(f"{'workers':>7} {'Gbit/s':>7} {'communication':>14} {titles[0]:>26} {titles[1]:>26}")
-    for workers in WORKERS:
-        for gigabits in GIGABITS:
-            milliseconds = 1e3 * communication_seconds(workers, gradient_bytes, gigabits)
-            cells = []
-            for images_each in (batch_size, batch_size / workers):
-                together, share = modelled_rate(workers, gradient_bytes, gigabits, images_each, rate)
-                cells.append(f"{together:10,.0f} images/s, {share:4.0%}")
-            lines.append(f"{workers:7} {gigabits:7} {milliseconds:11.2f} ms {cells[0]:>26} {cells[1]:>26}")
-    return "\n".join(lines)
-
-
 def scaling_report(steps: int) -> list[str]:
     """All that `--scaling` prints, line by line. Raises `ValueError` where there aren't two cores to compare."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -148,4 +108,4 @@ def scaling_report(steps: int) -> list[str]:
     ]
     lines = [f"medians of {steps} steps of {batch_size} images, float32"]
     lines += [f"{what:52} {figure}" for what, figure in rows]
-    return [*lines, table(batch_size / two.seconds, one.gradient_bytes, batch_size, 2)]
+    return lines

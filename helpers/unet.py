@@ -26,7 +26,6 @@ class UNetConfig:
     image_size: int = 28  # pixels per side; halved at every level, so it must be divisible by 4
     channels: int = 1  # grey images
     num_classes: int = 10  # digits; label -1 means "no digit given"
-    patch_size: int = 1  # 2: each 2x2 pixels are one position with 4 channels, and no layer works at 28x28
     widths: tuple[int, ...] = (16, 32, 96)  # feature maps at 28x28, 14x14, 7x7: most where pixels are few
     blocks: int = 1  # residual blocks at each level, on the way down and again on the way up
     middle_blocks: int = 2  # at the last level, with self-attention between them
@@ -41,7 +40,7 @@ class UNetConfig:
         object.__setattr__(self, "widths", tuple(self.widths))
         object.__setattr__(self, "class_names", tuple(self.class_names))
         limits = {"image_size": 64, "channels": 3, "num_classes": MOST_CLASSES, "embedding_width": 1024, "heads": 16}
-        limits |= {"patch_size": 4, "blocks": 4, "middle_blocks": 8}
+        limits |= {"blocks": 4, "middle_blocks": 8}
         for name, largest in limits.items():
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= largest:
@@ -51,7 +50,7 @@ class UNetConfig:
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}.")
         if not 2 <= len(self.widths) <= 4 or not all(type(w) is int and 1 <= w <= 512 for w in self.widths):
             raise ValueError(f"widths must be 2 to 4 whole numbers in 1..512, not {reprlib.repr(self.widths)}.")
-        smallest = self.patch_size * 2 ** (len(self.widths) - 1)
+        smallest = 2 ** (len(self.widths) - 1)
         if self.image_size % smallest:
             raise ValueError(f"image_size must be divisible by {smallest}, not {self.image_size}.")
         if self.embedding_width % 2:
@@ -128,27 +127,6 @@ def self_attention(x: keras.KerasTensor, heads: int) -> keras.KerasTensor:
     return x + attention  # added to x itself, not to its normalised copy
 
 
-def to_patches(x: keras.KerasTensor, patch_size: int) -> keras.KerasTensor:
-    """`(batch, h, w, c)` -> `(batch, h / p, w / p, p * p * c)`: the pixels of each p x p square become channels.
-
-    Nothing is lost or computed, and the layers that follow work on a p * p-th of the positions.
-    """
-    height, width, channels = x.shape[1:]
-    p = patch_size
-    x = layers.Reshape((height // p, p, width // p, p, channels))(x)  # (batch, h / p, p, w / p, p, c)
-    x = layers.Permute((1, 3, 2, 4, 5))(x)  # (batch, h / p, w / p, p, p, c)
-    return layers.Reshape((height // p, width // p, p * p * channels))(x)
-
-
-def from_patches(x: keras.KerasTensor, patch_size: int) -> keras.KerasTensor:
-    """The inverse of `to_patches`: `(batch, h, w, p * p * c)` -> `(batch, p * h, p * w, c)`."""
-    height, width, channels = x.shape[1:]
-    p = patch_size
-    x = layers.Reshape((height, width, p, p, channels // p**2))(x)  # (batch, h, w, p, p, c)
-    x = layers.Permute((1, 3, 2, 4, 5))(x)  # (batch, h, p, w, p, c)
-    return layers.Reshape((p * height, p * width, channels // p**2))(x)
-
-
 def build_unet(config: UNetConfig, precision: str = "float32") -> keras.Model:
     """The U-Net as a Keras model: `unet([x_t, t, labels])` -> noise or velocity, as `config.predicts` says.
 
@@ -188,9 +166,8 @@ def _network(
     config: UNetConfig, x_t: keras.KerasTensor, t: keras.KerasTensor, labels: keras.KerasTensor
 ) -> keras.KerasTensor:
     embedding = _embed(config, t, labels)
-    x = x_t if config.patch_size == 1 else to_patches(x_t, config.patch_size)
-    digit = class_map(labels, config.num_classes, x.shape[1])
-    x = layers.Concatenate()([x, digit])  # (batch, 28, 28, 1 + 10)
+    digit = class_map(labels, config.num_classes, config.image_size)
+    x = layers.Concatenate()([x_t, digit])  # (batch, 28, 28, 1 + 10)
     x = layers.Conv2D(config.widths[0], 3, padding="same")(x)  # (batch, 28, 28, widths[0])
 
     skips = []
@@ -215,15 +192,10 @@ def _network(
 
     x = layers.Activation("silu")(layers.RMSNormalization()(x))
     # float32 whatever the layers compute in: the loss and the sampler need the precision.
-    x = layers.Conv2D(
-        config.channels * config.patch_size**2,
-        3,
-        padding="same",
-        kernel_initializer="zeros",
-        dtype="float32",
-        name=config.predicts,
-    )(x)  # (batch, 28, 28, 1)
-    return x if config.patch_size == 1 else from_patches(x, config.patch_size)
+    output = layers.Conv2D(
+        config.channels, 3, padding="same", kernel_initializer="zeros", dtype="float32", name=config.predicts
+    )
+    return output(x)  # (batch, 28, 28, 1)
 
 
 def predict_noise(unet: keras.Model, schedule: Schedule, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

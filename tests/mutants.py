@@ -74,10 +74,10 @@ MUTANTS = [
         "test_training.py::test_every_step_is_drawn_and_labels_drop_one_by_one",
     ),
     Mutant(
-        "min-SNR treats the velocity like the noise",
-        'np.minimum(snr, 5.0) / (snr if predicts == "noise" else snr + 1)',
-        "np.minimum(snr, 5.0) / snr",
-        "test_training.py::test_min_snr_weights_the_implied_image",
+        "networks are trained on the held-out images, too",
+        "mnist.train_images[:-HELD_OUT], mnist.train_labels[:-HELD_OUT]",
+        "mnist.train_images, mnist.train_labels",
+        "test_data.py::test_splits_do_not_overlap",
     ),
     Mutant(
         "the average follows where it should stay",

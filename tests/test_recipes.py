@@ -13,7 +13,7 @@ from helpers.recipes import RECIPES, Recipe, main
 from helpers.tuning import Quality
 from helpers.unet import UNetConfig, build_unet
 
-TINY = {"widths": (8, 8), "heads": 2, "embedding_width": 16, "patch_size": 2}
+TINY = {"widths": (8, 8), "heads": 2, "embedding_width": 16}
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from helpers.objective import (
     TrainingConfig,
     draw_times,
     held_out_mse,
-    loss_weights,
     training_loss,
     update_average,
 )
@@ -82,19 +81,6 @@ def test_middle_times_are_drawn_more_often_and_none_never():
     u = (np.arange(100) + 0.5) / 100
     logit_normal = np.exp(-(np.log(u / (1 - u)) ** 2) / 2) / (np.sqrt(2 * np.pi) * u * (1 - u))
     np.testing.assert_allclose(counts, 0.005 + 0.005 * logit_normal, atol=2e-4)
-
-
-def test_min_snr_weights_the_implied_image(schedule, batch):
-    """Both networks' errors, weighted, are the same error of x_0, counted by min(SNR, 5)."""
-    snr = schedule.alpha_bars / (1 - schedule.alpha_bars)
-    np.testing.assert_allclose(loss_weights(schedule, "min-snr", "noise") * snr, np.minimum(snr, 5), rtol=1e-9)
-    np.testing.assert_allclose(loss_weights(schedule, "min-snr", "velocity") * (snr + 1), np.minimum(snr, 5), rtol=1e-9)
-    np.testing.assert_array_equal(loss_weights(schedule, "even", "noise"), 1)
-    spy = Spy()
-    loss = training_loss(spy, schedule, TrainingConfig(loss_weighting="min-snr"), *batch)
-    noise = keyed_noise(0, batch[0], (28, 28, 1)).numpy()
-    weights = loss_weights(schedule, "min-snr", "noise")[spy.t.numpy()]
-    np.testing.assert_allclose(loss, np.mean(weights * np.mean(noise**2, axis=(1, 2, 3))), rtol=1e-4)
 
 
 @pytest.mark.parametrize("augmentation", [0.0, 1.0])

@@ -10,12 +10,10 @@ from helpers.unet import (
     UNetConfig,
     build_unet,
     class_map,
-    from_patches,
     predict_noise,
     residual_block,
     self_attention,
     sinusoidal_embedding,
-    to_patches,
 )
 
 
@@ -173,24 +171,6 @@ def test_config_refuses(wrong):
 def test_precision_refuses(small_config):
     with pytest.raises(ValueError, match="precision must be"):
         build_unet(small_config, "float16")
-
-
-def test_patches_hold_the_pixels_of_their_square_and_go_back():
-    x_in = keras.Input((8, 12, 3))
-    patches = to_patches(x_in, 2)
-    there_and_back = keras.Model(x_in, [patches, from_patches(patches, 2)])
-    x = np.random.default_rng(0).normal(size=(2, 8, 12, 3)).astype(np.float32)
-    cut, back = there_and_back(x)
-    assert cut.shape == (2, 4, 6, 12)
-    np.testing.assert_array_equal(cut[1, 3, 2], x[1, 6:8, 4:6].reshape(12))
-    np.testing.assert_array_equal(back, x)
-
-
-def test_with_patches_no_layer_works_on_every_pixel():
-    unet = build_unet(UNetConfig(patch_size=2, widths=(8, 8), heads=2))
-    sizes = {layer.output.shape[1] for layer in unet.layers if isinstance(layer, keras.layers.Conv2D)}
-    assert sizes == {14, 7}
-    assert unet(inputs()).shape == (4, 28, 28, 1)
 
 
 def test_blocks_and_middle_blocks_are_counted():
