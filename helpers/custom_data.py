@@ -1,22 +1,90 @@
-"""Coloured shapes, drawn here and read by simple rules: pictures of one's own to try the whole way with.
-
-    python -m helpers.shapes --out runs/shapes.npz                        # draws the data set
-    python -m helpers.training --data runs/shapes.npz --steps 1000 --batch-size 16 --out runs/shapes
-    python -m helpers.shapes --judge runs/shapes                          # the share drawn as asked
+"""Pictures of your own in place of MNIST, and coloured shapes to try it with.
 
 Shown at the end of notebook 04.
 """
 
-import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from helpers.checkpoints import load_unet
-from helpers.command_line import CommandLine, one_line_errors
-from helpers.data import Pictures, to_pixels
-from helpers.files import write_aside
-from helpers.sampling import sample
+from helpers.data import DataError, to_pixels
+from helpers.unet import MOST_CLASSES, UNetConfig
+
+
+class Pictures(NamedTuple):
+    """Pictures of one size with a class each, and the names of the classes, if they have any."""
+
+    images: np.ndarray  # (n, size, size) or (n, size, size, 3) uint8 in 0..255
+    labels: np.ndarray  # (n,) int32 in 0..classes-1
+    class_names: tuple[str, ...]  # one per class, or () if they only have numbers
+
+
+def load_pictures(path: str | Path) -> Pictures:
+    """Pictures of your own from an `.npz` file with `images`, `labels` and, if you like, `class_names`.
+
+    `images` `(n, size, size)` or `(n, size, size, channels)` uint8, size divisible by 4 from 16 to 64, 1 or 3
+    channels; `labels` `(n,)` whole numbers from 0 to 999; `class_names` texts, the first for class 0.
+    Raises `DataError` for a file that can't be read, and `ValueError` that says what is wrong with its arrays.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("images", "labels", "class_names") if name in file.files}
+    except FileNotFoundError:
+        raise DataError(f"{path} doesn't exist.") from None
+    except Exception as error:  # a damaged archive can raise almost anything, from zlib.error to KeyError
+        raise DataError(
+            f"{path} can't be read ({error}); it must be what np.savez(path, images=..., labels=...) writes, "
+            "with plain arrays, not objects (which pictures of different sizes would be)."
+        ) from error
+    for name in ("images", "labels"):
+        if name not in arrays:
+            raise ValueError(f"{path} must hold an array {name!r}; it holds {sorted(arrays) or 'neither'}.")
+    images, labels = arrays["images"], arrays["labels"]
+    _check_pictures(images)
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"labels must be ({len(images)},) whole numbers, one per picture, not {labels.shape} {labels.dtype}."
+        )
+    if labels.min() < 0 or len(np.unique(labels)) < 2:
+        raise ValueError(f"labels must be of at least 2 classes, from 0 on, not {np.unique(labels)[:5].tolist()}.")
+    if labels.max() >= MOST_CLASSES:
+        raise ValueError(f"labels must be below {MOST_CLASSES:,}, not {labels.max()}: number the classes from 0 on.")
+    names = arrays.get("class_names", np.array([], str))
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise ValueError(f"class_names must be a list of texts, not {names.shape} {names.dtype}.")
+    names = tuple(map(str, names))
+    if names and len(names) <= labels.max():
+        raise ValueError(f"class_names must name the classes 0..{labels.max()}, but there are only {len(names)}.")
+    return Pictures(
+        images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images, labels.astype(np.int32), names
+    )
+
+
+def _check_pictures(images: np.ndarray) -> None:
+    if images.dtype != np.uint8:
+        raise ValueError(f"images must be uint8 in 0..255, not {images.dtype}.")
+    if images.ndim not in (3, 4) or len(images) == 0 or images.shape[1] != images.shape[2]:
+        raise ValueError(f"images must be (n, size, size) or (n, size, size, channels), not {images.shape}.")
+    size, channels = images.shape[1], images.shape[3] if images.ndim == 4 else 1
+    if size % 4 or not 16 <= size <= 64:
+        raise ValueError(f"images must have a size from 16 to 64 that is divisible by 4, not {size}.")
+    if channels not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, not {channels}.")
+
+
+def network_for(pictures: Pictures, **options: object) -> UNetConfig:
+    """The shipped recipe's network, for pictures of another size, with colours, or of other classes."""
+    _, size, _, *channels = pictures.images.shape
+    return UNetConfig(
+        image_size=size,
+        channels=channels[0] if channels else 1,
+        num_classes=len(pictures.class_names) or int(pictures.labels.max()) + 1,
+        class_names=pictures.class_names,
+        **options,
+    )
+
 
 NAMES = ("red disc", "red cross", "blue disc", "blue cross")
 
@@ -37,11 +105,11 @@ def draw_shapes(count: int, size: int = 32, seed: int = 0) -> Pictures:
     return Pictures(images, labels, NAMES)
 
 
-def read_shapes(images: np.ndarray) -> np.ndarray:
-    """The label `(n,)` of each of `images` `(n, size, size, 3)` uint8, by simple rules; -1 for one that fits none.
+def classify_shapes(images: np.ndarray) -> np.ndarray:
+    """The labels `(n,)` of `images` `(n, size, size, 3)` uint8 by simple rules; -1 for an image that fits none.
 
-    Only bright pixels count, and rows and columns with two of them at least. Nine tenths of their light must be red, or
-    blue. Their box must be about as high as wide; a disc fills pi / 4 of it, a cross about a third.
+    Only bright pixels count, in rows and columns with at least two of them. Nine tenths of their light must be red, or
+    blue. Their box must be about as high as it is wide; a disc fills pi / 4 of it, a cross about a third.
     """
     labels = np.full(len(images), -1)
     for i, image in enumerate(images):
@@ -62,44 +130,9 @@ def read_shapes(images: np.ndarray) -> np.ndarray:
     return labels
 
 
-def share_as_asked(folder: Path, images: int, seed: int = 0) -> tuple[float, float, float]:
-    """The shares of `images` samples with the colour, with the form, and with both that they were asked for, in [0, 1].
-
-    Raises `ValueError` if the network in `folder` wasn't trained on these shapes.
-    """
-    unet, schedule = load_unet(folder)
-    if unet.unet_config.class_names != NAMES:
-        raise ValueError(f"{folder} must draw {', '.join(NAMES)}, not {', '.join(unet.unet_config.classes[:5])}.")
-    asked = np.arange(images) % len(NAMES)
-    read = read_shapes(to_pixels(sample(unet, schedule, asked, seed=seed).images))
-    seen = read >= 0
-    colour, form = seen & (read // 2 == asked // 2), seen & (read % 2 == asked % 2)
+def share_as_requested(images: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+    """The shares of images `(n, size, size, 3)` in [-1, 1] with the requested colour, form, and both, in [0, 1]."""
+    found = classify_shapes(to_pixels(images))
+    is_shape = found >= 0
+    colour, form = is_shape & (found // 2 == labels // 2), is_shape & (found % 2 == labels % 2)
     return float(colour.mean()), float(form.mean()), float((colour & form).mean())
-
-
-@one_line_errors
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = CommandLine(prog="python -m helpers.shapes", description="Coloured shapes, drawn and read.")
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--out", type=Path, metavar="FILE.npz", help="write a data set of coloured shapes")
-    action.add_argument("--judge", type=Path, metavar="FOLDER", help="draw with a network that was trained on it")
-    parser.add_argument("--images", type=int, default=2_000, help="shapes, or samples (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args(arguments)
-    if args.images < len(NAMES):
-        raise ValueError(f"--images must be at least {len(NAMES)}, not {args.images}.")
-    if args.out:
-        if args.out.suffix != ".npz":
-            raise ValueError(f"--out must be a file that ends in .npz, not {args.out.name!r}.")
-        with write_aside(args.out) as temporary:
-            np.savez_compressed(temporary, **draw_shapes(args.images, seed=args.seed)._asdict())
-        print(f"{args.images} shapes of {len(NAMES)} classes in {args.out}")
-    else:
-        colour, form, both = share_as_asked(args.judge, args.images, args.seed)
-        print(f"{args.images} samples: colour as asked {colour:.1%}, form {form:.1%}, both {both:.1%}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

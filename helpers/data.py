@@ -1,7 +1,9 @@
-"""MNIST, or pictures of your own: loading them verified, pixels and the model's range, feeding batches.
+"""MNIST: verified loading, the scaling of pixels to [-1, 1] and back, and reproducible batches.
 
 Derived in notebook 01.
 """
+
+import helpers.tools.quiet  # noqa: F401
 
 import hashlib
 from pathlib import Path
@@ -10,18 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from helpers.files import ASSETS, write_aside
+from helpers.tools.files import ASSETS, atomic_write
 
-# SHA-256 of the raw bytes of each array: the data itself, whatever file it travelled in.
+# SHA-256 of the raw bytes of each array, which doesn't depend on how the file is compressed.
 DIGESTS = {
     "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
     "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
     "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
     "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
 }
-# The last training images are never trained on: recipes are compared on them, and not on the test set.
-HELD_OUT = 5_000
-MOST_CLASSES = 1_000  # of pictures of your own: each is one map at full size in the network's input
+# The last training images are held out: recipes are compared on them, so that the test set stays untouched.
+VALIDATION_IMAGES = 5_000
 
 
 class DataError(RuntimeError):
@@ -48,7 +49,7 @@ def load_mnist(path: str | Path = ASSETS / "mnist.npz") -> Mnist:
     if not path.exists():
         arrays = _download(path)
         _check(arrays, f"Keras's download for {path}", "try again later")
-        with write_aside(path) as temporary:
+        with atomic_write(path) as temporary:
             np.savez_compressed(temporary, **arrays)
     else:
         remedy = "delete it to download it anew, or restore it with `git checkout assets/mnist.npz`"
@@ -84,68 +85,6 @@ def _check(arrays: dict[str, np.ndarray], source: str, remedy: str) -> None:
             )
 
 
-class Pictures(NamedTuple):
-    """Pictures of one size with a class each, and the classes' names, if they have any."""
-
-    images: np.ndarray  # (n, size, size) or (n, size, size, 3) uint8 in 0..255
-    labels: np.ndarray  # (n,) int32 in 0..classes-1
-    class_names: tuple[str, ...]  # one a class, or () if they only have numbers
-
-
-def load_pictures(path: str | Path) -> Pictures:
-    """Pictures of your own from an `.npz` file with `images`, `labels` and, if you like, `class_names`.
-
-    `images` `(n, size, size)` or `(n, size, size, channels)` uint8, size divisible by 4 from 16 to 64, 1 or 3
-    channels; `labels` `(n,)` whole numbers from 0 to 999; `class_names` texts, the first for class 0.
-    Raises `DataError` for a file that can't be read, and `ValueError` that says what is wrong with its arrays.
-    """
-    path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("images", "labels", "class_names") if name in file.files}
-    except FileNotFoundError:
-        raise DataError(f"{path} doesn't exist.") from None
-    except Exception as error:  # a damaged archive can raise almost anything, from zlib.error to KeyError
-        raise DataError(
-            f"{path} can't be read ({error}); it must be what np.savez(path, images=..., labels=...) writes, "
-            "with plain arrays, not objects (which pictures of different sizes would be)."
-        ) from error
-    for name in ("images", "labels"):
-        if name not in arrays:
-            raise ValueError(f"{path} must hold an array {name!r}; it holds {sorted(arrays) or 'neither'}.")
-    images, labels = arrays["images"], arrays["labels"]
-    _check_pictures(images)
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"labels must be ({len(images)},) whole numbers, one a picture, not {labels.shape} {labels.dtype}."
-        )
-    if labels.min() < 0 or len(np.unique(labels)) < 2:
-        raise ValueError(f"labels must be of at least 2 classes, from 0 on, not {np.unique(labels)[:5].tolist()}.")
-    if labels.max() >= MOST_CLASSES:
-        raise ValueError(f"labels must be below {MOST_CLASSES:,}, not {labels.max()}: number the classes from 0 on.")
-    names = arrays.get("class_names", np.array([], str))
-    if names.ndim != 1 or names.dtype.kind != "U":
-        raise ValueError(f"class_names must be a list of texts, not {names.shape} {names.dtype}.")
-    names = tuple(map(str, names))
-    if names and len(names) <= labels.max():
-        raise ValueError(f"class_names must name the classes 0..{labels.max()}, but there are only {len(names)}.")
-    return Pictures(
-        images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images, labels.astype(np.int32), names
-    )
-
-
-def _check_pictures(images: np.ndarray) -> None:
-    if images.dtype != np.uint8:
-        raise ValueError(f"images must be uint8 in 0..255, not {images.dtype}.")
-    if images.ndim not in (3, 4) or len(images) == 0 or images.shape[1] != images.shape[2]:
-        raise ValueError(f"images must be (n, size, size) or (n, size, size, channels), not {images.shape}.")
-    size, channels = images.shape[1], images.shape[3] if images.ndim == 4 else 1
-    if size % 4 or not 16 <= size <= 64:
-        raise ValueError(f"images must have a size from 16 to 64 that is divisible by 4, not {size}.")
-    if channels not in (1, 3):
-        raise ValueError(f"images must have 1 or 3 channels, not {channels}.")
-
-
 def digest_of(images: np.ndarray, labels: np.ndarray) -> str:
     """The SHA-256 of images and labels, whatever whole numbers the labels are stored as: 64 hexadecimal digits."""
     found = hashlib.sha256(repr(images.shape).encode() + np.ascontiguousarray(images).tobytes())
@@ -155,12 +94,12 @@ def digest_of(images: np.ndarray, labels: np.ndarray) -> str:
 
 def training_split(mnist: Mnist) -> tuple[np.ndarray, np.ndarray]:
     """The 55,000 images `(55000, 28, 28)` uint8 and labels `(55000,)` that networks are trained on."""
-    return mnist.train_images[:-HELD_OUT], mnist.train_labels[:-HELD_OUT]
+    return mnist.train_images[:-VALIDATION_IMAGES], mnist.train_labels[:-VALIDATION_IMAGES]
 
 
-def held_out_split(mnist: Mnist) -> tuple[np.ndarray, np.ndarray]:
-    """The 5,000 training images `(5000, 28, 28)` uint8 and labels that no network is trained on."""
-    return mnist.train_images[-HELD_OUT:], mnist.train_labels[-HELD_OUT:]
+def validation_split(mnist: Mnist) -> tuple[np.ndarray, np.ndarray]:
+    """The 5,000 validation images `(5000, 28, 28)` uint8 and their labels. No network is trained on them."""
+    return mnist.train_images[-VALIDATION_IMAGES:], mnist.train_labels[-VALIDATION_IMAGES:]
 
 
 def to_model_range(images: np.ndarray | tf.Tensor) -> tf.Tensor:
@@ -179,15 +118,10 @@ def to_model_range(images: np.ndarray | tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
-def in_model_range(images: np.ndarray) -> bool:
-    """Whether all numbers are in [-1, 1], give or take rounding. NaN isn't."""
-    return bool(np.all(np.abs(images) <= 1.001))
-
-
 def to_pixels(images: np.ndarray | tf.Tensor) -> np.ndarray:
     """The inverse: `(batch, 28, 28, 1)` float in [-1, 1] -> `(batch, 28, 28)` uint8; values outside are clipped.
 
-    With 3 channels they are kept. Raises `ValueError` for another shape, or for NaN. Derived in notebook 01.
+    Three channels are kept. Raises `ValueError` for another shape, or for NaN. Derived in notebook 01.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not np.issubdtype(images.dtype, np.floating):
@@ -198,17 +132,17 @@ def to_pixels(images: np.ndarray | tf.Tensor) -> np.ndarray:
     return pixels[..., 0] if pixels.shape[-1] == 1 else pixels  # (batch, 28, 28, 1) -> (batch, 28, 28)
 
 
-def shuffled_index(numbers: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """Which of `count` images is seen as sample `numbers` (batch,) int64 of an endless, reshuffled sequence.
+def shuffled_index(sample_ids: tf.Tensor, count: int, seed: int) -> tf.Tensor:
+    """Positions `(batch,)` in 0..count-1 of the samples `sample_ids` `(batch,)` int64 in an endless shuffled sequence.
 
-    Sample k belongs to epoch k // count, and every epoch is its own permutation of all the images. It can
-    be asked for any k at once, so that a resumed run, or one of several workers, starts where it has to.
+    Sample k belongs to epoch k // count, and each epoch is a permutation of its own of all images. The position of any
+    sample can be computed directly, so a resumed run, or one of several workers, starts at the right place.
     """
-    epoch = numbers // count  # (batch,)
+    epoch = sample_ids // count  # (batch,)
     same = tf.zeros_like(epoch)
     seeds = tf.stack([same + seed, epoch, same], axis=-1)  # (batch, 3): the op wants three numbers
     # The raw op, because the wrapper tf.random.experimental.index_shuffle takes only one seed for all.
-    return tf.raw_ops.RandomIndexShuffle(index=numbers % count, seed=seeds, max_index=same + count - 1, rounds=4)
+    return tf.raw_ops.RandomIndexShuffle(index=sample_ids % count, seed=seeds, max_index=same + count - 1, rounds=4)
 
 
 def make_dataset(
@@ -216,25 +150,25 @@ def make_dataset(
     labels: np.ndarray,
     batch_size: int,
     seed: int,
-    numbers: tf.data.Dataset | None = None,
+    sample_ids: tf.data.Dataset | None = None,
 ) -> tf.data.Dataset:
     """Shuffled batches of images `(batch, 28, 28, 1)` float32 in [-1, 1] and labels `(batch,)` int32.
 
-    One epoch that visits every image exactly once (the last batch may be short), or, if `numbers` is
-    given, the batches of sample numbers that it names, see `shuffled_index`. The images stay uint8
-    until their batch is made: a quarter of the memory. Raises `ValueError` for lengths that differ, and for a batch
-    size outside 1..n.
+    Without `sample_ids`, one epoch that visits every image exactly once; the last batch may be short. Otherwise the
+    batches of sample numbers that `sample_ids` yields, see `shuffled_index`. The images stay uint8 until their batch is
+    made, which takes a quarter of the memory. Raises `ValueError` for lengths that differ and for a batch size outside
+    1..n.
     """
     if len(images) != len(labels):
         raise ValueError(f"images and labels must have the same length, not {len(images)} and {len(labels)}.")
     if not 1 <= batch_size <= len(images):
         raise ValueError(f"batch_size must be in 1..{len(images)} (the number of images), not {batch_size}.")
     all_images, all_labels = tf.constant(images), tf.constant(labels, tf.int32)
-    if numbers is None:
-        numbers = tf.data.Dataset.range(len(images)).batch(batch_size)
+    if sample_ids is None:
+        sample_ids = tf.data.Dataset.range(len(images)).batch(batch_size)
 
-    def fetch(batch_numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        index = shuffled_index(batch_numbers, len(images), seed)
+    def fetch(ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        index = shuffled_index(ids, len(images), seed)
         return to_model_range(tf.gather(all_images, index)), tf.gather(all_labels, index)
 
-    return numbers.map(fetch).prefetch(tf.data.AUTOTUNE)
+    return sample_ids.map(fetch).prefetch(tf.data.AUTOTUNE)

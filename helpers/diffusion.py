@@ -4,6 +4,8 @@ Equation numbers are those of Ho et al. 2020, "Denoising Diffusion Probabilistic
 shift: the paper counts t from 1 to T, the code from 0 to steps - 1. Derived in notebook 02.
 """
 
+import helpers.tools.quiet  # noqa: F401
+
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +13,8 @@ from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
+
+from helpers.tools.checks import check_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +82,7 @@ def linear_schedule(steps: int = 100, first: float | None = None, last: float | 
     `linear_schedule(100, 1e-4, 0.02)` is the T = 100 trap: it warns. Raises `ValueError` below 21 steps,
     where the scaled betas would reach 1.
     """
-    _check_steps(steps)
+    check_whole("steps", steps, 1, 10_000)
     first = 1e-4 * 1000 / steps if first is None else first
     last = 0.02 * 1000 / steps if last is None else last
     if not 0 < first <= last < 1:
@@ -90,7 +94,7 @@ def linear_schedule(steps: int = 100, first: float | None = None, last: float | 
 
 def cosine_schedule(steps: int = 100) -> Schedule:
     """alpha_bar falls like a squared cosine, betas capped at 0.999 (Nichol & Dhariwal 2021, eq. 17)."""
-    _check_steps(steps)
+    check_whole("steps", steps, 1, 10_000)
     offset = 0.008  # keeps the first steps from being too small to see, as in the paper
     angle = (np.arange(steps + 1) / steps + offset) / (1 + offset) * np.pi / 2  # (steps + 1,)
     alpha_bars = np.cos(angle) ** 2
@@ -98,26 +102,21 @@ def cosine_schedule(steps: int = 100) -> Schedule:
 
 
 def naive_linear_schedule(steps: int = 100) -> Schedule:
-    """The famous betas, 1e-4 to 0.02, whatever the number of steps: below 1000 of them, a trap. It warns.
+    """The famous betas, 1e-4 to 0.02, for any number of steps. Below 1000 steps they are a trap, and it warns.
 
-    Here for the experiment of notebook 02, and for a patient of notebook 05.
+    For the experiment in notebook 02 and one of the patients in notebook 05.
     """
-    _check_steps(steps)
+    check_whole("steps", steps, 1, 10_000)
     return Schedule(np.linspace(1e-4, 0.02, steps), "naive-linear")
 
 
 SCHEDULES = {"cosine": cosine_schedule, "linear": linear_schedule, "naive-linear": naive_linear_schedule}
 
 
-def _check_steps(steps: int) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or not 1 <= steps <= 10_000:
-        raise ValueError(f"steps must be a whole number in 1..10000, not {steps}.")
-
-
-def at(values: np.ndarray, t: int | np.ndarray | tf.Tensor) -> tf.Tensor:
+def extract(values: np.ndarray, t: int | np.ndarray | tf.Tensor) -> tf.Tensor:
     """`values[t]` as float32, shaped so that it multiplies images: t int or `(batch,)` -> `(batch or 1, 1, 1, 1)`.
 
-    Raises `ValueError` for a t outside 0..steps-1 (unless it is known only while a compiled function runs).
+    Raises `ValueError` for a t outside 0..steps-1, except inside a compiled function, where t has no value yet.
     """
     if not tf.is_symbolic_tensor(t):
         t = np.asarray(t)
@@ -126,24 +125,24 @@ def at(values: np.ndarray, t: int | np.ndarray | tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.gather(tf.constant(values, tf.float32), t), (-1, 1, 1, 1))
 
 
-def keyed_noise(
+def per_sample_noise(
     seed: int | tf.Tensor,
-    numbers: tf.Tensor,
+    sample_ids: tf.Tensor,
     shape: tuple[int, ...],
     step: int | tf.Tensor = 0,
     draw: Callable[..., tf.Tensor] = tf.random.stateless_normal,
 ) -> tf.Tensor:
-    """Standard normal noise `(batch, *shape)` float32, where row i depends on (seed, numbers[i], step) alone.
+    """Standard normal noise `(batch, *shape)` float32. Row i depends only on (seed, sample_ids[i], step).
 
-    `numbers` `(batch,)` int are the samples' own numbers: however a batch is split, they get the same noise.
+    `sample_ids` `(batch,)` int number the samples: each gets the same noise however the batch is split.
     Another stateless op as `draw` gives another distribution.
     """
     key = tf.random.fold_in([tf.cast(seed, tf.int64), 0], step)  # (2,)
 
-    def one(number: tf.Tensor) -> tf.Tensor:
-        return draw(shape, tf.random.fold_in(key, number))
+    def one(sample_id: tf.Tensor) -> tf.Tensor:
+        return draw(shape, tf.random.fold_in(key, sample_id))
 
-    return tf.map_fn(one, tf.cast(numbers, tf.int64), fn_output_signature=tf.TensorSpec(shape, tf.float32))
+    return tf.map_fn(one, tf.cast(sample_ids, tf.int64), fn_output_signature=tf.TensorSpec(shape, tf.float32))
 
 
 def add_noise(schedule: Schedule, x_0: tf.Tensor, t: int | tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
@@ -151,38 +150,38 @@ def add_noise(schedule: Schedule, x_0: tf.Tensor, t: int | tf.Tensor, noise: tf.
 
     `x_0`, `noise` and the result: `(batch, 28, 28, 1)` float32, x_0 in [-1, 1]; `t` int or `(batch,)`.
     """
-    return at(np.sqrt(schedule.alpha_bars), t) * x_0 + at(np.sqrt(1 - schedule.alpha_bars), t) * noise
+    return extract(np.sqrt(schedule.alpha_bars), t) * x_0 + extract(np.sqrt(1 - schedule.alpha_bars), t) * noise
 
 
 def predict_x_0(schedule: Schedule, x_t: tf.Tensor, t: int | tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """`add_noise` solved for x_0 (eq. 15): what the image is, if the noise in x_t is known. Not clipped."""
-    return (x_t - at(np.sqrt(1 - schedule.alpha_bars), t) * noise) / at(np.sqrt(schedule.alpha_bars), t)
+    """`add_noise` solved for x_0 (eq. 15): the clean image that goes with this noise. Not clipped."""
+    return (x_t - extract(np.sqrt(1 - schedule.alpha_bars), t) * noise) / extract(np.sqrt(schedule.alpha_bars), t)
 
 
 def noise_from_x_0(schedule: Schedule, x_t: tf.Tensor, t: int | tf.Tensor, x_0: tf.Tensor) -> tf.Tensor:
-    """`add_noise` solved for the noise: what was added, if the image is known."""
-    return (x_t - at(np.sqrt(schedule.alpha_bars), t) * x_0) / at(np.sqrt(1 - schedule.alpha_bars), t)
+    """`add_noise` solved for the noise: the noise that goes with this clean image."""
+    return (x_t - extract(np.sqrt(schedule.alpha_bars), t) * x_0) / extract(np.sqrt(1 - schedule.alpha_bars), t)
 
 
 def posterior(schedule: Schedule, x_0: tf.Tensor, x_t: tf.Tensor, t: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean `(batch, 28, 28, 1)` and variance `(batch or 1, 1, 1, 1)` of x_{t-1} given x_t and x_0 (eqs. 6, 7).
 
-    At t = 0 the mean is x_0 and the variance zero: one step before step 0 is the clean image.
+    At t = 0 the mean is x_0 and the variance zero, because the clean image comes before step 0.
     """
     from_x_0 = np.sqrt(schedule.alpha_bars_before) * schedule.betas / (1 - schedule.alpha_bars)
     from_x_t = np.sqrt(schedule.alphas) * (1 - schedule.alpha_bars_before) / (1 - schedule.alpha_bars)
-    return at(from_x_0, t) * x_0 + at(from_x_t, t) * x_t, at(schedule.posterior_variance, t)
+    return extract(from_x_0, t) * x_0 + extract(from_x_t, t) * x_t, extract(schedule.posterior_variance, t)
 
 
 def velocity(schedule: Schedule, x_0: tf.Tensor, t: int | tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """v = sqrt(alpha_bar_t) noise - sqrt(1 - alpha_bar_t) x_0 (Salimans & Ho 2022, section 4).
 
-    (x_0, noise) turned by an angle into (x_t, v): where the one is mostly image, the other is mostly noise.
+    A rotation turns (x_0, noise) into (x_t, v): where x_t is mostly image, v is mostly noise.
     """
-    return at(np.sqrt(schedule.alpha_bars), t) * noise - at(np.sqrt(1 - schedule.alpha_bars), t) * x_0
+    return extract(np.sqrt(schedule.alpha_bars), t) * noise - extract(np.sqrt(1 - schedule.alpha_bars), t) * x_0
 
 
 def from_velocity(schedule: Schedule, x_t: tf.Tensor, t: int | tf.Tensor, v: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(x_0, noise), by turning (x_t, v) back; nothing is divided, so it is exact at every t."""
-    signal, sigma = at(np.sqrt(schedule.alpha_bars), t), at(np.sqrt(1 - schedule.alpha_bars), t)
+    """(x_0, noise), by rotating (x_t, v) back. Nothing is divided, so it is accurate at every t."""
+    signal, sigma = extract(np.sqrt(schedule.alpha_bars), t), extract(np.sqrt(1 - schedule.alpha_bars), t)
     return signal * x_t - sigma * v, sigma * x_t + signal * v

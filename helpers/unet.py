@@ -1,26 +1,31 @@
-"""The network: a small U-Net that looks at a noisy image, the time and the digit.
+"""The network: a small U-Net that is given a noisy image, the time step and the digit.
 
-It predicts the noise, or the velocity, from which the noise follows. Derived in notebook 03, where one
-residual block is followed shape by shape.
+It predicts the noise, or the velocity, from which the noise follows. Derived in notebook 03, which follows one residual
+block shape by shape.
 """
+
+import helpers.tools.quiet  # noqa: F401
 
 import reprlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from helpers.data import MOST_CLASSES
 from helpers.diffusion import Schedule, from_velocity
+from helpers.tools.checks import check_choice, check_whole
+
+MOST_CLASSES = 1_000  # each is one map at full size in the network's input
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Everything that fixes the network's shape. The defaults are the shipped recipe.
+    """Everything that fixes the network's shape. The defaults are those of the pre-trained network.
 
-    Raises `ValueError` for what can't be built, and for absurd sizes before memory is taken.
+    Raises `ValueError` for an invalid setting, and for absurd sizes before any memory is taken.
     """
 
     image_size: int = 28  # pixels per side; halved at every level, so it must be divisible by 4
@@ -33,8 +38,8 @@ class UNetConfig:
     heads: int = 4  # of the self-attention at the last level
     class_in_embedding: bool = True  # the digit also enters through the embedding, not only as a map
     skip_connections: bool = True  # False only for notebook 03's experiment
-    predicts: str = "velocity"  # what the output is: "noise" or "velocity"
-    class_names: tuple[str, ...] = ()  # one a class; without them classes are called by their numbers
+    predicts: str = "velocity"  # the output: "noise" or "velocity"
+    class_names: tuple[str, ...] = ()  # one per class; without names, classes are called by their numbers
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -42,9 +47,7 @@ class UNetConfig:
         limits = {"image_size": 64, "channels": 3, "num_classes": MOST_CLASSES, "embedding_width": 1024, "heads": 16}
         limits |= {"blocks": 4, "middle_blocks": 8}
         for name, largest in limits.items():
-            value = getattr(self, name)
-            if type(value) is not int or not 1 <= value <= largest:
-                raise ValueError(f"{name} must be a whole number in 1..{largest}, not {value!r}.")
+            object.__setattr__(self, name, check_whole(name, getattr(self, name), 1, largest))
         for name in ("class_in_embedding", "skip_connections"):
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}.")
@@ -62,24 +65,23 @@ class UNetConfig:
             raise ValueError(f"class_names must be {self.num_classes} different names or none, not {names}.")
         if any("," in name or name != name.strip() for name in names):
             raise ValueError(f"class_names must have no comma and no space at their ends, not {names}.")
-        if self.predicts not in ("noise", "velocity"):
-            raise ValueError(f"predicts must be 'noise' or 'velocity', not {self.predicts!r}.")
+        check_choice("predicts", self.predicts, ("noise", "velocity"))
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What each class is called: by its name, or without names by its number."""
+        """The name of each class: its own, or without names its number."""
         return self.class_names or tuple(str(label) for label in range(self.num_classes))
 
     @property
     def kind(self) -> str:
-        """What a class is: a "digit", which is typed as one character, or a "class" with a longer name."""
+        """The kind of class: a "digit", which is typed as one character, or a "class" with a longer name."""
         return "class" if self.class_names or self.num_classes > 10 else "digit"
 
 
 def sinusoidal_embedding(t: keras.KerasTensor, width: int) -> keras.KerasTensor:
     """t `(batch,)` -> `(batch, width)` float32 in [-1, 1]: sines and cosines of t at falling frequencies.
 
-    Vaswani et al. 2017, section 3.5. The first pairs tell neighbouring steps apart, the last ones early
+    Vaswani et al. 2017, section 3.5. The first pairs distinguish neighbouring steps, the last ones early
     from late. Derived in notebook 03.
     """
     # Wavelengths from 2 pi to almost 2 pi * 1000 steps: 100 steps never run once around the longest.
@@ -91,7 +93,7 @@ def sinusoidal_embedding(t: keras.KerasTensor, width: int) -> keras.KerasTensor:
 def class_map(labels: keras.KerasTensor, num_classes: int, size: int) -> keras.KerasTensor:
     """Labels `(batch,)` int -> one-hot feature maps `(batch, size, size, num_classes)` float32.
 
-    The map of the asked digit is all ones, the others all zeros; for label -1 every map is zero.
+    The map of the requested digit is all ones, the others are all zeros. For label -1 every map is zero.
     """
     one_hot = ops.one_hot(labels, num_classes)  # (batch, num_classes)
     return ops.tile(one_hot[:, None, None, :], (1, size, size, 1))  # (batch, size, size, num_classes)
@@ -131,12 +133,10 @@ def build_unet(config: UNetConfig, precision: str = "float32") -> keras.Model:
     """The U-Net as a Keras model: `unet([x_t, t, labels])` -> noise or velocity, as `config.predicts` says.
 
     x_t and the result: `(batch, 28, 28, 1)` float32; t `(batch,)` int32 in 0..steps-1; labels `(batch,)`
-    int32 in 0..9, or -1 for "no digit given". Untrained it predicts zero. The model carries its
-    `unet_config`. `precision` "mixed_bfloat16" computes in 16 bits, for a CPU or GPU that is faster with them;
-    the weights stay float32. Drawn and counted in notebook 03.
+    int32 in 0..9, or -1 for "no digit given". Untrained it predicts zero. `precision` "mixed_bfloat16" computes in
+    16 bits, for a CPU or GPU that is faster with them; the weights stay float32. Drawn in notebook 03.
     """
-    if precision not in ("float32", "mixed_bfloat16"):
-        raise ValueError(f"precision must be 'float32' or 'mixed_bfloat16', not {precision!r}.")
+    check_choice("precision", precision, ("float32", "mixed_bfloat16"))
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -144,15 +144,13 @@ def build_unet(config: UNetConfig, precision: str = "float32") -> keras.Model:
         x_t = keras.Input((size, size, config.channels), dtype="float32", name="x_t")
         t = keras.Input((), dtype="int32", name="t")
         labels = keras.Input((), dtype="int32", name="labels")
-        unet = keras.Model([x_t, t, labels], _network(config, x_t, t, labels), name="unet")
+        return keras.Model([x_t, t, labels], _network(config, x_t, t, labels), name="unet")
     finally:
         keras.config.set_dtype_policy(policy_before)
-    unet.unet_config = config
-    return unet
 
 
 def _embed(config: UNetConfig, t: keras.KerasTensor, labels: keras.KerasTensor) -> keras.KerasTensor:
-    """What every block is told: (t, digit) `(batch,)` -> `(batch, embedding_width)`."""
+    """The embedding that every block receives: (t, digit) `(batch,)` -> `(batch, embedding_width)`."""
     embedding = layers.Dense(config.embedding_width)(sinusoidal_embedding(t, config.embedding_width))
     if config.class_in_embedding:
         # No bias: label -1 adds exactly nothing, just as its map is all zeros.
@@ -186,7 +184,7 @@ def _network(
         x = layers.Conv2D(width, 1)(x)  # narrower before it gets larger: a quarter of the work
         x = layers.UpSampling2D()(x)  # twice the height and width
         if config.skip_connections:
-            x = layers.Concatenate()([x, skip])  # (batch, h, w, 2 width): what the way down had seen here
+            x = layers.Concatenate()([x, skip])  # (batch, h, w, 2 width): joined by the features of the way down
         for _ in range(config.blocks):
             x = residual_block(x, embedding, width)
 
@@ -198,20 +196,33 @@ def _network(
     return output(x)  # (batch, 28, 28, 1)
 
 
-def predict_noise(unet: keras.Model, schedule: Schedule, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """The network's opinion of the noise in x_t, whichever of noise or velocity it was trained on.
+class Denoiser(NamedTuple):
+    """A network with the schedule that it was trained on: all that sampling needs. See `load_denoiser`."""
+
+    unet: keras.Model
+    schedule: Schedule
+    config: UNetConfig
+
+
+def build_denoiser(config: UNetConfig, schedule: Schedule, precision: str = "float32") -> Denoiser:
+    """An untrained network as a `Denoiser`; the arguments are those of `build_unet`."""
+    return Denoiser(build_unet(config, precision), schedule, config)
+
+
+def predict_noise(denoiser: Denoiser, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The network's estimate of the noise in x_t, whether it was trained to predict the noise or the velocity.
 
     x_t and the result `(batch, 28, 28, 1)` float32; t and labels `(batch,)` int32, label -1 = no digit given.
     Raises `ValueError` for images of another size.
     """
-    config = unet.unet_config
+    config = denoiser.config
     expected = (config.image_size, config.image_size, config.channels)
     if tuple(x_t.shape[1:]) != expected:
         raise ValueError(f"x_t must be (batch, {', '.join(map(str, expected))}), not {tuple(x_t.shape)}.")
     # Keras takes either NumPy arrays or tensors, not both in one call.
     x_t, t, labels = tf.cast(x_t, tf.float32), tf.cast(t, tf.int32), tf.cast(labels, tf.int32)
-    output = unet([x_t, t, labels])
+    output = denoiser.unet([x_t, t, labels])
     if config.predicts == "noise":
         return output
-    _, noise = from_velocity(schedule, x_t, t, output)
+    _, noise = from_velocity(denoiser.schedule, x_t, t, output)
     return noise

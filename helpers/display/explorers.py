@@ -1,28 +1,27 @@
 """Sliders through noise, denoising and guidance, and digits drawn as they are typed. No maths of its own.
 
-Each slider is a `Scrubber` over pictures that are made here before it appears: see `scrubber`.
+Each slider is a `Scrubber` over pictures that are made before it appears, see `scrubber`.
 """
 
 import html
 from collections.abc import Sequence
 
 import ipywidgets
-import keras
 import numpy as np
 
-from helpers.data import in_model_range, to_pixels
+from helpers.data import to_pixels
 from helpers.diffusion import Schedule, add_noise
-from helpers.pictures import PAPER, encode_png, enlargement, histogram, image_grid
-from helpers.request import read_labels
-from helpers.sampling import sample
-from helpers.scrubber import CLOSE, TOOLTIP, Scrubber, Shown
-from helpers.trajectories import Trajectories
-
-__all__ = ["DenoisingScrubber", "DrawDigits", "ForwardScrubber", "GuidanceExplorer", "Scrubber"]
+from helpers.display.images import PAPER, encode_png, enlargement, histogram, image_grid
+from helpers.display.scrubber import CLOSE, TOOLTIP, Scrubber, Shown
+from helpers.display.trajectories import Trajectories
+from helpers.sampling.labels import parse_labels
+from helpers.sampling.sampler import sample
+from helpers.tools.checks import in_model_range
+from helpers.unet import Denoiser
 
 
 def _shares(t: int, alpha_bar: float) -> list[str]:
-    """What is left of the image after step t, and what noise there is, as lines of a readout."""
+    """The shares of signal and noise after step t, as lines of a readout."""
     return [
         f"t = {t}",
         f"signal share, sqrt(alpha_bar): {alpha_bar**0.5:.3f}",
@@ -31,10 +30,10 @@ def _shares(t: int, alpha_bar: float) -> list[str]:
 
 
 class ForwardScrubber(Scrubber):
-    """A slider over t: the image x_t, its histogram, and how much signal and noise there is.
+    """A slider over t: the image x_t, its histogram, and the shares of signal and noise.
 
-    `x_0` and `noise` `(size, size, 1 or 3)`, x_0 in [-1, 1]; frame t is `add_noise(schedule, x_0, t, noise)`, and half
-    of it is what is drawn, because noise has no limits. Raises `ValueError` for other shapes or ranges.
+    `x_0` and `noise` `(size, size, 1 or 3)`, x_0 in [-1, 1]. Frame t is `add_noise(schedule, x_0, t, noise)`, drawn at
+    half its value, because noise has no limits. Raises `ValueError` for other shapes or ranges.
     """
 
     def __init__(
@@ -67,10 +66,10 @@ class ForwardScrubber(Scrubber):
 
 
 class DenoisingScrubber(Scrubber):
-    """Step x digit x guidance scale: the image x_t, the predicted x_0, and what asking for the digit changes.
+    """Step x digit x guidance scale: the image x_t, the predicted x_0, and the effect of the requested digit.
 
-    The pictures come from `record_trajectories`, which did the sampling. x_t is drawn at half its value, the difference
-    -3 times, so that bright means more ink.
+    The pictures come from `record_trajectories`, which did the sampling. x_t is drawn at half its value, the guidance
+    difference at -3 times its value, so that bright means more ink.
     """
 
     def __init__(self, trajectories: Trajectories, label: str | None = None) -> None:
@@ -93,7 +92,7 @@ class DenoisingScrubber(Scrubber):
         label = label or f"A {'digit' if kind == 'digit' else 'picture'} being born"
         super().__init__([draw(*place) for place in places], label, read, titles=titles, control="step", count=count)
         tooltips = (
-            {TOOLTIP: f"The {kind} that was asked for"},
+            {TOOLTIP: f"The requested {kind}"},
             {TOOLTIP: f"0: the {kind} is ignored; above 1: guided"},
         )
         options = [[(name, n) for n, name in enumerate(names)], [(f"{x:g}", s) for s, x in enumerate(scales)]]
@@ -117,10 +116,10 @@ class DenoisingScrubber(Scrubber):
 
 
 class GuidanceExplorer(Scrubber):
-    """A slider over guidance scales: a grid of samples, and accuracy and coverage of that scale beside the others'.
+    """A slider over guidance scales: a grid of samples, with the accuracy and coverage of every scale beside it.
 
-    `grids` are images `(n, 28, 28, 1)` in [-1, 1], one array a scale; `accuracy` and `coverage` are shares in [0, 1],
-    measured elsewhere. Raises `ValueError` unless there are as many of each.
+    `grids` are images `(n, 28, 28, 1)` in [-1, 1], one array per scale; `accuracy` and `coverage` are shares in [0, 1],
+    measured elsewhere. Raises `ValueError` unless there are equally many of each.
     """
 
     def __init__(
@@ -133,7 +132,7 @@ class GuidanceExplorer(Scrubber):
     ) -> None:
         counts = [len(values) for values in (grids, scales, accuracy, coverage)]
         if len(set(counts)) > 1:
-            raise ValueError(f"grids, scales, accuracy and coverage must be as many of each, not {counts}.")
+            raise ValueError(f"grids, scales, accuracy and coverage must be equally many, not {counts}.")
         if not all(0 <= share <= 1 for share in [*accuracy, *coverage]):  # NaN fails this too
             raise ValueError("accuracy and coverage must be shares in [0, 1].")
         rows = [
@@ -150,17 +149,16 @@ class GuidanceExplorer(Scrubber):
 
 
 class DrawDigits(Shown):
-    """A text field and a seed: type digits, press Enter, and the network draws them, in any number up to 40.
+    """A text field and a seed: type up to 40 digits, press Enter, and the network draws them.
 
-    A network of your own pictures is asked for its classes by name, with commas between them. What it doesn't know is
-    answered with a sentence.
+    For a network of your own pictures, type names of classes with commas between them. An invalid request is answered
+    with a sentence.
     """
 
     LONGEST = 40
 
-    def __init__(self, unet: keras.Model, schedule: Schedule) -> None:
-        self.unet, self.schedule = unet, schedule
-        config = unet.unet_config
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser, config = denoiser, denoiser.config
         self.things = "digits" if config.kind == "digit" else "classes"
         several = ", ".join(config.classes[:2]) if config.kind == "class" else "2024" if config.num_classes > 4 else "0"
         self.text = ipywidgets.Text(
@@ -190,11 +188,11 @@ class DrawDigits(Shown):
     def _draw(self, _: object = None) -> None:
         digits = self.text.value.strip()
         try:
-            labels = read_labels(digits, self.unet.unet_config)
+            labels = parse_labels(digits, self.denoiser.config)
             if len(labels) > self.LONGEST:
                 raise ValueError(f"{self.things} must be at most {self.LONGEST}, not {len(labels)}.")
             self._say(f"Drawing {digits} ...")
-            images = sample(self.unet, self.schedule, labels, seed=self.seed.value).images
+            images = sample(self.denoiser, labels, seed=self.seed.value).images
         except ValueError as error:
             self.image.layout.display = "none"
             self._say(str(error))

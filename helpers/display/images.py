@@ -1,11 +1,16 @@
-"""Pixels to PNG files and back, many images in one picture, bars: without a figure, in a millisecond each."""
+"""Pixels to picture files and back, many images in one picture, bars and animations: all without a figure."""
 
+import helpers.tools.quiet  # noqa: F401
+
+import io
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
-from helpers.data import in_model_range, to_pixels
+from helpers.data import to_pixels
+from helpers.tools.checks import in_model_range
 
 PAPER = 255  # between two pictures: white, like the page
 
@@ -23,11 +28,21 @@ def decode_png(png: bytes) -> np.ndarray:
         raise ValueError(f"a picture must be the bytes of a PNG file, not {png[:8]!r}.") from None
 
 
+def encode_animation(pictures: Sequence[np.ndarray], suffix: str, milliseconds: int = 150, rest: int = 2_000) -> bytes:
+    """Pictures `(h, w)` or `(h, w, 3)` uint8 as an endless animation, ".gif" or ".webp"; the last rests longer."""
+    frames = [Image.fromarray(picture) for picture in pictures]
+    durations = [milliseconds] * (len(frames) - 1) + [rest]
+    options = {"lossless": True} if suffix == ".webp" else {}
+    file = io.BytesIO()
+    frames[0].save(file, suffix[1:], save_all=True, append_images=frames[1:], duration=durations, loop=0, **options)
+    return file.getvalue()
+
+
 def image_grid(pixels: np.ndarray, columns: int, enlarge: int = 1, gap: int = 0, fill: int = 0) -> np.ndarray:
     """Images `(n, h, w)` or `(n, h, w, 3)` uint8 as one `(H, W)` or `(H, W, 3)`, row by row.
 
-    Each pixel is `enlarge` times as large. Between them are `gap` pixels of brightness `fill`, and so is what the last
-    row leaves empty.
+    Each pixel is enlarged `enlarge` times. The `gap` pixels between images have brightness `fill`, and so does the
+    empty end of the last row.
     """
     columns = min(columns, len(pixels))
     rows = -(-len(pixels) // columns)
@@ -42,7 +57,7 @@ def image_grid(pixels: np.ndarray, columns: int, enlarge: int = 1, gap: int = 0,
 
 
 def enlargement(size: int, pixels: int) -> int:
-    """How many times as large pictures of `size` pixels are drawn so that each is about `pixels` wide."""
+    """The factor that makes pictures of `size` pixels about `pixels` wide, at least 1."""
     return max(1, round(pixels / size))
 
 
@@ -71,9 +86,9 @@ def as_pngs(frames: Sequence[np.ndarray | bytes], enlarge: int = 6) -> list[byte
 
 
 def histogram(values: np.ndarray, size: int = 168, limit: float = 3.0, highest: float = 0.8) -> np.ndarray:
-    """How often each value in [-limit, limit] occurs: grey bars, and pure noise's curve, `(size, size)` uint8.
+    """A histogram of the values in [-limit, limit] with the density of pure noise as a curve, `(size, size)` uint8.
 
-    The top is a density of `highest`, where pure noise reaches 0.4: all histograms have one scale. Higher bars are cut.
+    All histograms have one scale: their top is a density of `highest`, and pure noise reaches 0.4. Higher bars are cut.
     """
     bars = 42
     density, edges = np.histogram(values, bars, (-limit, limit))

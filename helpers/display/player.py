@@ -1,6 +1,6 @@
 """A player that needs no kernel: frames in one picture, plain HTML and a few lines of JavaScript.
 
-`player_html` gives a page that works from a file, and as part of a larger page: it refers to nothing outside itself.
+`player_html` makes a page that works from a file and inside a larger page. It refers to nothing outside itself.
 """
 
 import base64
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from helpers.pictures import decode_png, encode_png
+from helpers.display.images import decode_png, encode_png
 
 MAX_BYTES = 1_000_000
 
-# Everything that a player needs stands in its own element, so that any number of them share a page: each script
-# starts the players that no other one has started. Keys stop at the player: JupyterLab would take the arrows away.
+# A player keeps everything in its own element, so that a page can hold any number of them: each script starts the
+# players that aren't started yet. Key presses stop at the player, or JupyterLab would take the arrow keys.
 SCRIPT = """
 for (const player of document.querySelectorAll(".frame-player")) {
   if (player.started) continue;
@@ -116,7 +116,7 @@ def player_html(
         sheet=base64.b64encode(sheet).decode(),
         script=SCRIPT,
     )
-    # In ASCII it reads the same whatever the encoding of the page around it.
+    # In ASCII it is correct whatever the encoding of the page around it.
     page = page.encode("ascii", "xmlcharrefreplace").decode()
     if len(page) >= MAX_BYTES:
         raise ValueError(f"frames must fit into a page of 1 MB, not {len(page) / 1e6:.1f} MB; use fewer of them.")

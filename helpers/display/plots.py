@@ -1,4 +1,4 @@
-"""The figures that several notebooks share. They draw what they are given: nothing here samples or loads.
+"""The figures that several notebooks share. They only draw; nothing here samples or loads.
 
 Every function returns the matplotlib `Figure`, so that a notebook can add to it.
 """
@@ -86,14 +86,14 @@ def show_filmstrip(
     size: float = 0.95,
     limits: tuple[float, float] = (-1, 1),
 ) -> Figure:
-    """Time runs to the right, one row an image: frames `(times, n, 28, 28, 1)` under their captions `t` `(times,)`.
+    """Time runs to the right, one row per image: frames `(times, n, 28, 28, 1)` under their captions `t` `(times,)`.
 
     `limits` and `size` as in `show_images`. Raises `ValueError` for frames of another shape, or not as many as `t`.
     """
     frames = np.asarray(frames, dtype=float)
     if frames.ndim != 5 or len(t) != len(frames):
         raise ValueError(
-            f"frames must be (times, n, height, width, 1) with one t a time, not {frames.shape} and {len(t)} t."
+            f"frames must be (times, n, height, width, 1) with one t per time, not {frames.shape} and {len(t)} t."
         )
     times, rows = frames.shape[:2]
     figure, axes = plt.subplots(rows, times, figsize=(size * times, size * rows + 0.25), squeeze=False)
@@ -199,6 +199,6 @@ def show_unet(config: UNetConfig) -> Figure:
     axis.text(2 * bottom + 1.15, 0, config.predicts, ha="center", va="center", fontsize=9)
     arrow((-0.68, 0), (-0.45, 0))
     arrow((2 * bottom + 0.45, 0), (2 * bottom + 0.72, 0))
-    note = "every box: a residual block that is told t" + (" and the digit" if config.class_in_embedding else "")
+    note = "every box: a residual block that receives t" + (" and the digit" if config.class_in_embedding else "")
     axis.text(-1.6, -bottom, note.replace(": ", ":\n"), ha="left", va="center", fontsize=9, color="dimgrey")
     return figure

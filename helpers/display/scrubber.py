@@ -1,8 +1,8 @@
 """A slider over pictures that already exist: the widget that all the others are made from.
 
-Every picture is a PNG file before the widget appears, and the browser has all of them: a slider that moves only turns
-to another page there, without asking the kernel, so that nothing flickers and nothing falls behind, not even while the
-kernel is busy. Works on ipywidgets 7.7 (Colab) and 8.1.
+Every picture is a PNG file before the widget appears, and the browser holds all of them. Moving the slider only shows
+another page there, without the kernel, so that nothing flickers or lags, even while the kernel is busy.
+Works on ipywidgets 7.7 (Colab) and 8.1.
 """
 
 import base64
@@ -13,14 +13,14 @@ import ipywidgets
 import numpy as np
 from IPython.display import display
 
-from helpers.pictures import as_pngs, decode_png
-from helpers.player import player_html
+from helpers.display.images import as_pngs, decode_png
+from helpers.display.player import player_html
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-# ipywidgets 8 renamed what 7.7 calls description_tooltip.
+# ipywidgets 8 renamed description_tooltip of 7.7.
 TOOLTIP = "tooltip" if "tooltip" in ipywidgets.IntSlider.class_trait_names() else "description_tooltip"
-CLOSE = {"style": {"description_width": "initial"}}  # a control's description right beside it
-# The pages of a Tab without its bar, in both versions' names, and without the room and the line around a page.
+CLOSE = {"style": {"description_width": "initial"}}  # puts a description right beside its control
+# Hides a Tab's bar, by its name in either version, and the margin and border of its pages.
 BARE_PAGES = """<style>
 .frame-pages > .lm-TabBar, .frame-pages > .p-TabBar { display: none !important }
 .frame-pages > .widget-tab-contents { padding: 0 !important; border: 0 !important; overflow: visible !important }
@@ -35,17 +35,17 @@ def _as_lines(text: str | Sequence[str]) -> list[str]:
 
 
 def _paragraph(lines: Sequence[str]) -> str:
-    """Lines as HTML. Digits of one width: a number that changes doesn't move its neighbours."""
+    """Lines as HTML. All digits have one width, so that a changing number doesn't move its neighbours."""
     rows = "<br>".join(map(html.escape, lines))
     return f'<div style="line-height: 1.6; white-space: nowrap; font-variant-numeric: tabular-nums">{rows}</div>'
 
 
 def _page(png: bytes, lines: Sequence[str], titles: Sequence[str]) -> str:
-    """A picture under its titles and the text beside it as HTML; on a narrow screen the text is below."""
+    """A picture under its titles, with the text beside it, as HTML. On a narrow screen the text moves below."""
     columns = f"display: grid; grid-template-columns: repeat({max(len(titles), 1)}, 1fr); text-align: center"
     spans = "".join(f"<span>{html.escape(title)}</span>" for title in titles)
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    # Decoded at once: a page that is turned to for the first time is never blank.
+    # Decoded at once, so that a page is never blank when it is first shown.
     image = f'<img decoding="sync" alt="{html.escape(", ".join(lines))}" src="{source}" style="max-width: 100%">'
     picture = f'<div style="max-width: 100%"><div style="{columns}">{spans}</div>{image}</div>'
     row = "display: flex; flex-wrap: wrap; align-items: center; gap: 4px 16px"
@@ -66,9 +66,9 @@ class Shown:
 class Scrubber(Shown):
     """A slider over `frames`: images `(h, w)` or `(h, w, 1 or 3)` in [-1, 1], or PNG files, all of one size.
 
-    `readout(i)` gives the text beside frame i, a line or a list of lines; it is asked once a frame, here. `titles`
-    stand above the picture, evenly spaced. `control` names what the slider runs over, `count` frames of them at a time
-    (default: all). Arrow keys move the slider; the play button shows a frame for so many `milliseconds`.
+    `readout(i)` gives the text beside frame i, a line or a list of lines; it is called once per frame, at the start.
+    `titles` stand above the picture, evenly spaced. `control` is the slider's name; it runs over `count` frames at a
+    time (default: all). Arrow keys move the slider; the play button shows each frame for `milliseconds`.
     Raises `ValueError` for frames that aren't pictures, a readout that isn't text, a wrong `count` or `milliseconds`.
     """
 
@@ -99,7 +99,7 @@ class Scrubber(Shown):
         width = decode_png(self.frames[0]).shape[1]
         text, *others = self._shown()
         page = ipywidgets.HTML(text, layout={"margin": "0"})  # the Tab around it has a margin already
-        shared = {"layout": page.layout, "style": page.style}  # of a hundred pages: one message each, not three
+        shared = {"layout": page.layout, "style": page.style}  # one message per page instead of three
         self.pages = ipywidgets.Tab([page, *(ipywidgets.HTML(other, **shared) for other in others)])
         self.pages.selected_index = 0
         self.pages.add_class("frame-pages")
@@ -119,7 +119,7 @@ class Scrubber(Shown):
         self.play = ipywidgets.Play(
             **places, interval=self.milliseconds, description="Play", show_repeat=False, **tooltip
         )
-        # In the browser, not here: while it plays or is dragged, nothing waits for the kernel.
+        # Linked in the browser, so that playing and dragging never wait for the kernel.
         self.links = [
             ipywidgets.jslink((self.play, "value"), (self.slider, "value")),
             ipywidgets.jslink((self.slider, "value"), (self.pages, "selected_index")),
@@ -138,7 +138,7 @@ class Scrubber(Shown):
         return [_page(png, lines, self.titles) for png, lines in zip(*self._in_reach(), strict=True)]
 
     def to_html(self) -> str:
-        """A page that plays what the slider runs over now, without a kernel; `player_html` says more."""
+        """A page that plays the slider's present frames without a kernel; see `player_html`."""
         return player_html(*self._in_reach(), self.label, self.titles, self.milliseconds)
 
 

@@ -1,48 +1,43 @@
-"""CLIP scores through transformers: how well does an image fit a text, in the eyes of one particular encoder?
-
-    python -m helpers.clip --train                                # digit-clip, from scratch, into assets/
-    python -m helpers.clip                                        # zero-shot accuracy on MNIST's test images
-    python -m helpers.clip --clip openai/clip-vit-base-patch32 --download
+"""CLIP scores through transformers: how well does an image match a text, as measured by one particular encoder?
 
 Any CLIP checkpoint in the Hugging Face format will do; the default is digit-clip, which ships with the course.
-Derived in notebook 06.
+Derived in notebook 06. PyTorch and transformers take seconds to import, so only `load_clip` and a `Clip` do.
 """
 
-import sys
+import string
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-import transformers
-from huggingface_hub import try_to_load_from_cache
-from PIL import Image
-from tqdm import tqdm
-from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from helpers.captions import DISTRACTING_PROMPT, OFFICIAL_PROMPT, UNSEEN_PROMPTS, digit_prompts
-from helpers.classifier import check_labels
-from helpers.command_line import CommandLine, one_line_errors
-from helpers.data import held_out_split, in_model_range, load_mnist, to_model_range, to_pixels, training_split
-from helpers.digit_clip import DIGESTS, DIGIT_CLIP, DigitClipConfig, train_digit_clip
-from helpers.files import read_record, reason, sha256_of_file
-from helpers.metrics import check_finite
+from helpers.data import to_pixels
+from helpers.tools.checks import check_finite, check_labels, in_model_range
+from helpers.tools.files import ASSETS, read_record, reason, sha256_of_file
+from helpers.tools.progress import progress_bar
 
-__all__ = [
-    "DISTRACTING_PROMPT",
-    "OFFICIAL_PROMPT",
-    "UNSEEN_PROMPTS",
-    "Clip",
-    "ClipUnavailable",
-    "clip_score",
-    "cosine_similarity",
-    "digit_prompts",
-    "load_clip",
-    "prompt_matrix",
-    "zero_shot",
-]
+if TYPE_CHECKING:
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+DIGIT_CLIP = ASSETS / "digit-clip"
+DIGESTS = "sha256.json"  # in a trained folder: the SHA-256 of each of the files that transformers reads
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+NUMERALS = tuple(string.digits)
+
+OFFICIAL_PROMPT = 'a photo of the number: "{}".'  # OpenAI's for MNIST
+# None of these sentences, and few of their words, occur in digit-clip's training.
+UNSEEN_PROMPTS = (
+    "my daughter drew the {} on this envelope",
+    "postal clerk, please read: {}",
+    "grayscale image showing a handwritten {} from the MNIST test set",
+    "which digit? I would say {}",
+    "{} as children learn to write it at school",
+    "blurry scribble that means {}",
+    "an old cheque with the amount {} on it",
+)
+DISTRACTING_PROMPT = "the answer to question one was {}"  # names a second number: a test of reading sentences
 
 
 class ClipUnavailable(RuntimeError):
@@ -53,9 +48,9 @@ class Clip(NamedTuple):
     """A CLIP encoder: `embed_images` and `embed_texts` turn both into directions of one space."""
 
     name: str
-    model: CLIPModel
-    tokenizer: CLIPTokenizer
-    processor: CLIPImageProcessorPil
+    model: "CLIPModel"
+    tokenizer: "CLIPTokenizer"
+    processor: "CLIPImageProcessorPil"
 
     def embed_images(
         self, images: np.ndarray, inverted: bool = False, batch_size: int = 100, progress: bool = False
@@ -65,10 +60,13 @@ class Clip(NamedTuple):
         As CLIP expects them: RGB, bicubic to the model's size, normalised by its own processor. `inverted` shows
         black digits on white. Raises `ValueError` for another shape, values outside [-1, 1], or NaN.
         """
+        import torch
+        from PIL import Image
+
         pictures = to_pixels(_in_range(images))  # (n, 28, 28)
         pictures = 255 - pictures if inverted else pictures
         embeds = []
-        for start in tqdm(range(0, len(pictures), batch_size), disable=not progress, unit="batch"):
+        for start in progress_bar(range(0, len(pictures), batch_size), unit="batch", shown=progress):
             batch = [Image.fromarray(picture).convert("RGB") for picture in pictures[start : start + batch_size]]
             pixels = self.processor(batch, return_tensors="pt")["pixel_values"]  # (batch, 3, size, size)
             with torch.inference_mode():
@@ -76,12 +74,14 @@ class Clip(NamedTuple):
         return _unit_length(np.concatenate(embeds))
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """`n` texts -> `(n, d)` float32 of length 1; what is longer than the model's 77 tokens is cut off.
+        """`n` texts -> `(n, d)` float32 of length 1. Texts longer than the model's 77 tokens are cut off.
 
         Raises `ValueError` for anything but a non-empty list of strings.
         """
         if isinstance(texts, str) or len(texts) == 0 or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"texts must be a non-empty list of strings, not {texts!r}.")
+        import torch
+
         length = self.model.config.text_config.max_position_embeddings
         tokens = self.tokenizer(list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt")
         with torch.inference_mode():
@@ -106,8 +106,9 @@ def _unit_length(embeds: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' progress bars and advice on loading, which would end up in a notebook's outputs."""
-    logging = transformers.logging
+    """Silence transformers' progress bars and advice on loading, which would end up in a notebook's outputs."""
+    from transformers import logging
+
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -122,9 +123,11 @@ def _quiet() -> Iterator[None]:
 def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
     """A CLIP encoder by the name of a local folder or of a repository on the Hugging Face hub.
 
-    What the hub's cache holds loads offline. Only with `download=True` is anything else fetched (about 600 MB for
-    "openai/clip-vit-base-patch32"). Raises `ClipUnavailable` if it isn't there or can't be read.
+    A repository in the hub's cache on this machine loads offline. Any other is fetched only with `download=True`, about
+    600 MB for "openai/clip-vit-base-patch32". Raises `ClipUnavailable` if it is missing or can't be read.
     """
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
     name = str(name)
     source = name if download or Path(name).is_dir() else _cached_folder(name)
     if source is None:
@@ -138,14 +141,14 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
         if len(tokenizer) < 2 * 256:  # transformers makes an empty one, silently, if its file is missing
             raise ValueError(f"its tokenizer has only {len(tokenizer)} tokens, not one for each byte")
     except Exception as error:  # OSError, ValueError, SafetensorError, ... : whatever a damaged file leads to
-        remedy = "restore it; digit-clip is remade with `python -m helpers.clip --train`"
+        remedy = "restore it, or train digit-clip again with `python -m helpers train-clip`"
         remedy = "try again later" if download and not Path(name).is_dir() else remedy
         raise ClipUnavailable(f"{name} holds no readable CLIP ({reason(error)}); {remedy}.") from error
     return Clip(Path(name).name if Path(name).is_dir() else name, model.eval(), tokenizer, processor)
 
 
 def _check_files(folder: Path) -> None:
-    """A folder must have a config, and the files that it names the SHA-256 of must have it; only digit-clip's does."""
+    """A folder must have a config. If it lists SHA-256 digests, as digit-clip's does, its files must have them."""
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise ValueError("config.json is missing")  # transformers would build a ViT-B/32, and fail at its weights
     if (folder / DIGESTS).is_file():
@@ -155,7 +158,9 @@ def _check_files(folder: Path) -> None:
 
 
 def _cached_folder(name: str) -> str | None:
-    """Where the hub's cache holds a repository. `from_pretrained` would find it too, but ask the hub on the way."""
+    """The folder of a repository in the hub's cache. `from_pretrained` would find it too, but ask the hub first."""
+    from huggingface_hub import try_to_load_from_cache
+
     try:
         config = try_to_load_from_cache(name, "config.json")
     except ValueError:  # not a name that the hub could have
@@ -173,9 +178,9 @@ def _check_embeds(image_embeds: np.ndarray, text_embeds: np.ndarray) -> list[np.
 
 
 def cosine_similarity(image_embeds: np.ndarray, text_embeds: np.ndarray) -> np.ndarray:
-    """Every image `(n, d)` with every text `(m, d)`: `(n, m)` in [-1, 1]. Their length is 1, so it is a product.
+    """The cosine of every image `(n, d)` with every text `(m, d)`: `(n, m)` in [-1, 1], for vectors of length 1.
 
-    Raises `ValueError` for a differing d and for values that aren't finite, as do those that build on it.
+    Raises `ValueError` for a differing d and for values that aren't finite, as do the functions that build on it.
     """
     image_embeds, text_embeds = _check_embeds(image_embeds, text_embeds)
     return image_embeds @ text_embeds.T  # (n, d) @ (d, m) -> (n, m)
@@ -204,7 +209,7 @@ def prompt_matrix(
 ) -> np.ndarray:
     """Mean cosine of each class of images with each prompt: `(n, d)`, `(n,)` and `(m, d)` -> `(classes, m)`.
 
-    `centre` subtracts each prompt's mean over the classes: a prompt lies nearer to *any* image than another does.
+    `centre` subtracts each prompt's mean over the classes, because some prompts lie nearer to *every* image.
     Raises `ValueError` if a class below the largest label has no image.
     """
     cosines = cosine_similarity(image_embeds, text_embeds)  # (n, m)
@@ -215,45 +220,11 @@ def prompt_matrix(
     return matrix - matrix.mean(axis=0) if centre else matrix
 
 
-def _print_zero_shot(clip: Clip, title: str, images: np.ndarray, labels: np.ndarray) -> None:
-    embeds = clip.embed_images(to_model_range(images).numpy(), progress=True)
-    print(f"{clip.name}, zero-shot accuracy on {len(labels)} {title} images")
-    for template in (OFFICIAL_PROMPT, *UNSEEN_PROMPTS, DISTRACTING_PROMPT):
-        for words in (False, True):
-            accuracy = np.mean(zero_shot(embeds, clip.embed_texts(digit_prompts(template, words))) == labels)
-            print(f"  {accuracy:7.2%}  {template.format('seven' if words else '7')}", flush=True)
+def digit_prompts(template: str = OFFICIAL_PROMPT, words: bool = False) -> list[str]:
+    """The ten prompts of one template, `{}` standing for the digit: "7", or "seven" with `words`.
 
-
-@one_line_errors
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    recipe = DigitClipConfig()
-    parser = CommandLine(prog="python -m helpers.clip", description="CLIP's zero-shot reading of MNIST, or digit-clip.")
-    parser.add_argument("--train", action="store_true", help="train digit-clip first; a stopped training goes on")
-    parser.add_argument("--epochs", type=int, default=recipe.epochs, help="of the training (default %(default)s)")
-    parser.add_argument("--out", type=Path, default=DIGIT_CLIP, help="folder to train into (default assets/digit-clip)")
-    parser.add_argument("--clip", help="folder or hub name to evaluate (default: digit-clip)")
-    parser.add_argument("--download", action="store_true", help="fetch a hub name that isn't on this machine")
-    parser.add_argument(
-        "--held-out", action="store_true", help="5,000 held-out training images instead of the test set"
-    )
-    args = parser.parse_args(arguments)
-    try:
-        if args.epochs < 1:
-            raise ValueError(f"--epochs must be at least 1, not {args.epochs}.")
-        mnist = load_mnist()
-        if args.train:
-            train_digit_clip(DigitClipConfig(epochs=args.epochs), *training_split(mnist), args.out)
-        clip = load_clip(args.clip or args.out, args.download)
-        if args.held_out:
-            _print_zero_shot(clip, "held-out", *held_out_split(mnist))
-        else:
-            _print_zero_shot(clip, "test", mnist.test_images, mnist.test_labels)
-    except KeyboardInterrupt as interrupt:
-        print(f"{interrupt} To go on, run the same command again.")
-        return 130
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises `ValueError` unless the template holds one `{}`.
+    """
+    if template.count("{}") != 1:
+        raise ValueError(f"template must hold one {{}} for the digit, not {template!r}.")
+    return [template.format(name) for name in (WORDS if words else NUMERALS)]

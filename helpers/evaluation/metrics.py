@@ -1,9 +1,11 @@
-"""What a digit classifier's features say about generated images, one number for each question.
+"""Metrics of generated images from a classifier's features: each answers one question with one number.
 
-Are they spread like the real ones (Frechet distance, coverage), how sure is a share, are they copies of the
-training images (nearest neighbours, memorisation), and could they replace them (classification accuracy score)?
-Used by notebook 06, for the report card (`measures`) and to choose the default settings (`tuning`).
+Are they distributed like real images (Frechet distance, coverage)? How certain is a share (intervals)? Are they copies
+of training images (nearest neighbours, memorisation)? Could they replace them (classification accuracy score)?
+Used in notebook 06, by the report card (`measures`), and to choose the default settings (`tuning`).
 """
+
+import helpers.tools.quiet  # noqa: F401
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,11 +17,12 @@ from scipy.stats import binomtest, bootstrap, mannwhitneyu
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import NearestNeighbors
 
-from helpers.classifier import check_images, check_labels, digit_accuracy
+from helpers.evaluation.classifiers import digit_accuracy
+from helpers.tools.checks import check_finite, check_images, check_labels, check_whole
 
 
 class FrechetRatio(NamedTuple):
-    """A Frechet distance beside the one that real images of the same number have by chance."""
+    """A Frechet distance beside the distance that equally many real images have by chance."""
 
     distance: float  # of the generated images to the reference, squared feature units
     floor: float  # mean distance of the real draws to the reference, squared feature units
@@ -34,26 +37,6 @@ class Memorisation(NamedTuple):
     auc_interval: tuple[float, float]  # its 95 % bootstrap interval
     share_closer: float  # share of generated images closer than `threshold`, in [0, 1]; about 0.01 without copying
     threshold: float  # 1st percentile of the test images' distances
-
-
-def _check_whole(name: str, value: int, lowest: int, highest: int | None = None) -> None:
-    if not isinstance(value, int | np.integer) or value < lowest or (highest is not None and value > highest):
-        allowed = f"of at least {lowest}" if highest is None else f"in {lowest}..{highest}"
-        raise ValueError(f"{name} must be a whole number {allowed}, not {value!r}.")
-
-
-def check_finite(name: str, values: np.ndarray, dimensions: int, dtype: type | None = np.float64) -> np.ndarray:
-    """The values as `dtype`, or with None as they are; a `ValueError` unless they are finite, `(n,)` or `(n, d)`."""
-    values = np.asarray(values)
-    if not np.issubdtype(values.dtype, np.integer) and not np.issubdtype(values.dtype, np.floating):
-        raise ValueError(f"{name} must be real numbers, not {values.dtype}.")
-    values = values if dtype is None else values.astype(dtype, copy=False)
-    if values.ndim != dimensions or values.size == 0:
-        raise ValueError(f"{name} must be {('(n,)', '(n, d)')[dimensions - 1]} and not empty, not {values.shape}.")
-    if not np.isfinite(values).all():
-        wrong = np.count_nonzero(~np.isfinite(values))
-        raise ValueError(f"{name} must be finite numbers, not NaN or infinite in {wrong} of {values.size} places.")
-    return values
 
 
 def _finite_pair(name: str, points: np.ndarray, reference: np.ndarray, dtype: type = np.float64) -> list[np.ndarray]:
@@ -91,10 +74,10 @@ def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:
 
 
 def frechet_ratio(features: np.ndarray, reference: np.ndarray, floor_draws: Sequence[np.ndarray]) -> FrechetRatio:
-    """How many times farther features `(n, d)` are from reference `(m, d)` than real images are.
+    """R, the Frechet distance of features `(n, d)` to reference `(m, d)` over that of real images.
 
-    `floor_draws`: features `(n, d)` of real training images, two draws or more. They must be as many as the
-    generated ones, because the distance of a small sample is too large by an amount that goes with 1 / n.
+    `floor_draws`: features `(n, d)` of real training images, two draws or more. Each must have as many rows as the
+    generated features, because the distance of a small sample is too large by an amount proportional to 1 / n.
     Raises `ValueError` for other shapes, for values that aren't finite and for draws that are the reference itself.
     """
     features, reference = _frechet_pair("features", features, reference)
@@ -112,14 +95,14 @@ def frechet_ratio(features: np.ndarray, reference: np.ndarray, floor_draws: Sequ
 
 
 def coverage(features: np.ndarray, reference: np.ndarray, k: int = 5) -> float:
-    """The share of reference points `(m, d)` near which there is a generated one `(n, d)`, in [0, 1].
+    """The share of reference points `(m, d)` that have a generated point `(n, d)` nearby, in [0, 1].
 
-    Near is at most as far as its k-th nearest other reference point (Naeem et al. 2020, section 3.2). With as many
-    samples of the very same distribution it is about 1 - 2^-k, not 1 (their section 3.3).
+    Nearby means no farther than the k-th nearest other reference point (Naeem et al. 2020, section 3.2). Equally many
+    samples of the same distribution reach about 1 - 2^-k, not 1 (their section 3.3).
     Raises `ValueError` for values that aren't finite, a differing d, or k outside 1..m-1.
     """
     features, reference = _finite_pair("features", features, reference)
-    _check_whole("k", k, 1, len(reference) - 1)
+    check_whole("k", k, 1, len(reference) - 1)
     # Without an argument, kneighbors doesn't count a point as its own neighbour.
     radii = NearestNeighbors(n_neighbors=k).fit(reference).kneighbors()[0][:, -1]  # (m, k) -> (m,)
     nearest = NearestNeighbors(n_neighbors=1).fit(features).kneighbors(reference)[0][:, 0]  # (m, 1) -> (m,)
@@ -129,11 +112,11 @@ def coverage(features: np.ndarray, reference: np.ndarray, k: int = 5) -> float:
 def draw_with_counts(labels: np.ndarray, wanted: np.ndarray, seed: int) -> np.ndarray:
     """Random positions `(n,)` int64 in `labels` `(pool,)`, none twice, with `labels[positions] == wanted` `(n,)`.
 
-    A floor drawn so has as many of each digit as the generated images, and can't differ by its mix of digits.
+    A floor drawn like this has as many of each digit as the generated images, so the mix of digits can't matter.
     Raises `ValueError` if the pool holds fewer of a class than wanted.
     """
     labels, wanted = check_labels(labels), check_labels(wanted, "wanted")
-    _check_whole("seed", seed, 0)
+    check_whole("seed", seed, 0)
     counts = dict(zip(*np.unique(wanted, return_counts=True), strict=True))
     for digit, count in counts.items():
         if (available := np.count_nonzero(labels == digit)) < count:
@@ -151,8 +134,8 @@ def wilson_interval(successes: int, count: int, confidence: float = 0.95) -> tup
     Unlike the share plus or minus two standard errors it stays in [0, 1] and has a width even at a share of 0 or 1.
     Raises `ValueError` for a count below 1, successes outside 0..count, or confidence outside (0, 1).
     """
-    _check_whole("count", count, 1)
-    _check_whole("successes", successes, 0, count)
+    check_whole("count", count, 1)
+    check_whole("successes", successes, 0, count)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be strictly between 0 and 1, not {confidence!r}.")
     low, high = binomtest(int(successes), int(count)).proportion_ci(confidence, method="wilson")
@@ -167,8 +150,8 @@ def nearest_neighbours(queries: np.ndarray, reference: np.ndarray) -> tuple[np.n
     """
     queries, reference = _finite_pair("queries", queries, reference, np.float32)
     positions = pairwise_distances_argmin(queries, reference)  # (n, d), (m, d) -> (n,)
-    # The search expands |a - b|^2 to |a|^2 - 2ab + |b|^2, where near points leave only the rounding of large numbers:
-    # good enough to rank, but a copy wouldn't be at zero. For the winners it is taken from the differences.
+    # The search expands |a - b|^2 to |a|^2 - 2ab + |b|^2. For near points only rounding errors are left of that: enough
+    # to rank them, but a copy wouldn't be at zero. So the winners' distances are computed from the differences.
     distances = np.linalg.norm(queries - reference[positions], axis=1)  # (n, d) -> (n,)
     return distances, positions.astype(np.int64)
 
@@ -180,11 +163,11 @@ def _closer_probability(distances: np.ndarray, test_distances: np.ndarray, axis:
 
 
 def memorisation(distances: np.ndarray, test_distances: np.ndarray, seed: int = 0, draws: int = 200) -> Memorisation:
-    """Compares distances to the nearest training image: of generated images `(n,)` and of real test images `(m,)`.
+    """Compare distances to the nearest training image: of generated images `(n,)` and of real test images `(m,)`.
 
-    The interval is the percentile bootstrap's, over both sets, from `draws` redraws. A few copies hardly move the
-    probability; they show in the share closer than 99 % of the test images. Images that are only more typical
-    than real ones lie closer too, so look at the pairs before calling them copies.
+    The interval comes from the percentile bootstrap over both sets, with `draws` redraws. A few copies hardly change
+    the probability; they show in the share that is closer than 99 % of the test images. Images that are merely more
+    typical than real ones lie closer too, so look at the pairs before calling them copies.
     Raises `ValueError` for fewer than two distances, negative or not finite ones, or fewer than two draws.
     """
     distances, test_distances = (
@@ -194,8 +177,8 @@ def memorisation(distances: np.ndarray, test_distances: np.ndarray, seed: int = 
     for name, values in (("distances", distances), ("test_distances", test_distances)):
         if len(values) < 2 or values.min() < 0:
             raise ValueError(f"{name} must be at least 2, none negative, not {len(values)} from {values.min():g} up.")
-    _check_whole("seed", seed, 0)
-    _check_whole("draws", draws, 2)
+    check_whole("seed", seed, 0)
+    check_whole("draws", draws, 2)
     both = (distances, test_distances)
     # In batches, because all redraws and their ranks at once would be hundreds of megabytes.
     redrawn = bootstrap(both, _closer_probability, n_resamples=draws, batch=20, method="percentile", rng=int(seed))
@@ -224,15 +207,15 @@ def classification_accuracy_score(
 ) -> float:
     """The accuracy on real test images of a small CNN trained on generated ones, in [0, 1] (Ravuri & Vinyals 2019).
 
-    Images `(n, 28, 28, 1)` in [-1, 1], labels `(n,)` with all ten digits, and the same of the test set. Wrong labels
-    and missing ways of writing both lower it; compare it to that of as many real training images.
+    Images `(n, 28, 28, 1)` in [-1, 1], labels `(n,)` with all ten digits, and the same of the test set. Wrong
+    labels and missing styles of handwriting both lower the score; compare it with that of as many real training images.
     Takes about half a minute for 10,000 images on 2 cores, and sets the global random seeds to `seed`.
     Raises `ValueError` for other shapes, ranges or labels.
     """
     images, labels = _check_digits("", images, labels)
     test_images, test_labels = _check_digits("test_", test_images, test_labels)
-    _check_whole("seed", seed, 0, 2**32 - 1)
-    _check_whole("epochs", epochs, 1)
+    check_whole("seed", seed, 0, 2**32 - 1)
+    check_whole("epochs", epochs, 1)
     keras.utils.set_random_seed(int(seed))
     stack: list[layers.Layer] = []
     for width in (24, 48):
@@ -249,7 +232,7 @@ def classification_accuracy_score(
 def training_value(
     images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray, seed: int = 0
 ) -> float:
-    """The mean `classification_accuracy_score` of two CNNs, with `seed` and the next one: luck moves a single one.
+    """The mean `classification_accuracy_score` of two CNNs, with `seed` and `seed` + 1, because one score is noisy.
 
     Shapes, ranges and errors are those of the score.
     """
@@ -257,3 +240,26 @@ def training_value(
         classification_accuracy_score(images, labels, test_images, test_labels, seed=each) for each in (seed, seed + 1)
     ]
     return float(np.mean(scores))
+
+
+def pareto_front(nfe: Sequence[float], ratios: Sequence[float]) -> np.ndarray:
+    """The settings that no other setting beats in both NFE and R: `(n,)` bool. Of equal settings the first."""
+    order = np.lexsort((ratios, nfe))  # by NFE, then by R
+    best = np.minimum.accumulate(np.asarray(ratios)[order])  # (n,): the lowest R up to this NFE
+    front = np.zeros(len(order), bool)
+    front[order] = np.append(True, best[1:] < best[:-1])
+    return front
+
+
+def bootstrap_interval(values: np.ndarray, seed: int = 0, draws: int = 1_000) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of the mean of `values` `(n,)`, from `draws` redraws.
+
+    Raises `ValueError` unless they are at least 2 finite numbers.
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"values must be at least 2 finite numbers, (n,), not {values.shape}.")
+    if np.ptp(values) == 0:  # every redraw is the same
+        return float(values[0]), float(values[0])
+    found = bootstrap((values,), np.mean, n_resamples=draws, method="percentile", batch=50, rng=seed)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)

@@ -1,21 +1,21 @@
-"""What can be measured on a digit's pixels, without any network: how long, thick, slanted and tangled its strokes are.
+"""Measures of a digit's strokes on its pixels, without any network: length, thickness, slant and complexity.
 
-Notebook 06 asks with these whether simpler digits score higher, and digit-clip's captions are written from them.
+Notebook 06 uses them to ask whether simpler digits score higher. The captions of digit-clip are written from them.
 """
 
 import numpy as np
 from skimage.measure import euler_number, moments_central, perimeter
 from skimage.morphology import skeletonize
 
-from helpers.classifier import check_images
 from helpers.data import to_pixels
+from helpers.tools.checks import check_images
 
 INK = 128  # a pixel of at least half brightness belongs to a stroke
-MEASURES = ("skeleton length", "perimeter squared over area", "Euler number", "ink mass")
+STROKE_MEASURES = ("skeleton length", "perimeter squared over area", "Euler number", "ink mass")
 
 
 def ink_mass(picture: np.ndarray) -> float:
-    """How much ink, in fully inked pixels: `(28, 28)` uint8 -> the sum of brightness / 255."""
+    """The amount of ink, in fully inked pixels: `(28, 28)` uint8 -> the sum of brightness / 255."""
     return float(picture.sum() / 255)
 
 
@@ -36,7 +36,7 @@ def euler(picture: np.ndarray) -> float:
 
 
 def stroke_width(picture: np.ndarray) -> float:
-    """Area over skeleton length, in pixels: how thick the pen was. `(28, 28)` uint8."""
+    """Area over skeleton length, in pixels: the thickness of the pen. `(28, 28)` uint8."""
     return float((picture >= INK).sum() / max(skeleton_length(picture), 1))
 
 
@@ -52,7 +52,7 @@ def slant(picture: np.ndarray) -> float:
 
 
 def complexity(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Every measure of `MEASURES` of images `(n, 28, 28, 1)` float in [-1, 1]: `(n,)` float64 each.
+    """All `STROKE_MEASURES` of images `(n, 28, 28, 1)` float in [-1, 1]: `(n,)` float64 each.
 
     Raises `ValueError` for another shape, values outside [-1, 1], or NaN.
     """
@@ -60,5 +60,5 @@ def complexity(images: np.ndarray) -> dict[str, np.ndarray]:
     functions = (skeleton_length, compactness, euler, ink_mass)
     return {
         name: np.array([function(picture) for picture in pictures])
-        for name, function in zip(MEASURES, functions, strict=True)
+        for name, function in zip(STROKE_MEASURES, functions, strict=True)
     }

@@ -1,11 +1,13 @@
-"""Five samplers with one thing wrong each, on purpose: the patients of notebook 05's break-it lab.
+"""Five samplers with one fault each, on purpose: the patients of notebook 05's break-it lab.
 
 **If you are working on the lab, read no further: the names below are the diagnoses.**
 
-Nothing here is to be copied. Each patient is `helpers.sampling.sample` itself, handed a network that was trained
-wrongly, a network that is asked wrongly, or an option that was never meant to be switched off. The diagnoses, with
-the reasoning, are in the solutions of notebook 05.
+Don't copy anything from here. Each patient is `helpers.sampling.sample` itself with a badly trained network, a network
+that receives wrong inputs, or an option that should never be switched off. The solutions of notebook 05 give the
+diagnoses, with the reasoning.
 """
+
+import helpers.tools.quiet  # noqa: F401
 
 import functools
 import warnings
@@ -15,64 +17,61 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from helpers.checkpoints import load_unet
-from helpers.classifier import digit_accuracy
-from helpers.files import ASSETS
-from helpers.sampling import Samples, sample
+from helpers.checkpoints import PRETRAINED_NOISE, load_denoiser
+from helpers.evaluation.classifiers import digit_accuracy
+from helpers.sampling.sampler import Samples, sample
+from helpers.tools.files import ASSETS
+from helpers.unet import Denoiser
 
-Sampler = Callable[..., Samples]  # `sample` that has its network and schedule already: sampler(labels, seed=1)
+Sampler = Callable[..., Samples]  # `sample` with its denoiser filled in: sampler(labels, seed=1)
 
 
 def healthy() -> Sampler:
-    """`sample` with the network that the course ships: what the patients are compared with."""
-    return functools.partial(sample, *load_unet())
+    """`sample` with the pre-trained network, to compare the patients with."""
+    return functools.partial(sample, load_denoiser())
 
 
 def unscaled_schedule() -> Sampler:
     """Trained with betas from 1e-4 to 0.02 over 100 steps: at t = 99 it always saw 60 % of the image's signal."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the schedule itself says what is wrong with it
-        return functools.partial(sample, *load_unet(ASSETS / "broken" / "unscaled-schedule"))
+        warnings.simplefilter("ignore")  # the schedule itself warns of its fault
+        return functools.partial(sample, load_denoiser(ASSETS / "broken" / "unscaled-schedule"))
 
 
 def unclipped() -> Sampler:
-    """The x_0 of a network that predicts the noise is used as it comes, its errors magnified up to 2029 times."""
-    return functools.partial(sample, *load_unet(ASSETS / "unet-noise"), clip_x_0=False)
+    """The x_0 of a network that predicts the noise isn't clipped, and its errors are magnified up to 2029 times."""
+    return functools.partial(sample, load_denoiser(PRETRAINED_NOISE), clip_x_0=False)
 
 
 def reversed_times() -> Sampler:
-    """The network is told steps - 1 - t: of pure noise, that the image is almost clean."""
-    unet, schedule = load_unet()
-
-    def told_backwards(x_t: keras.KerasTensor, t: keras.KerasTensor, labels: keras.KerasTensor) -> keras.KerasTensor:
-        return unet([x_t, schedule.steps - 1 - t, labels])
-
-    return functools.partial(sample, _network(unet, told_backwards), schedule)
+    """The network receives steps - 1 - t: for pure noise it is told that the image is almost clean."""
+    denoiser = load_denoiser()
+    last = denoiser.schedule.steps - 1
+    return _sampler(denoiser, lambda x_t, t, labels: denoiser.unet([x_t, last - t, labels]))
 
 
 def no_label_dropout() -> Sampler:
-    """Trained with a label on every image: what it answers to label -1 is nothing that it was ever taught."""
-    return functools.partial(sample, *load_unet(ASSETS / "broken" / "no-label-dropout"))
+    """Trained with a label on every image: label -1 occurred nowhere in its training."""
+    return functools.partial(sample, load_denoiser(ASSETS / "broken" / "no-label-dropout"))
 
 
 def wrong_sign() -> Sampler:
     """noise_uncond - guidance_scale * (noise_cond - noise_uncond): away from the digit."""
-    unet, schedule = load_unet()
+    denoiser = load_denoiser()
 
     def mirrored(x_t: keras.KerasTensor, t: keras.KerasTensor, labels: keras.KerasTensor) -> keras.KerasTensor:
-        # uncond - (cond - uncond) in place of cond, and uncond as it is, since it mirrors to itself: the right
-        # formula makes the wrong one of these two, at every scale.
-        uncond = unet([x_t, t, -keras.ops.ones_like(labels)])
-        return 2 * uncond - unet([x_t, t, labels])
+        # uncond - (cond - uncond) in place of cond, and uncond unchanged, which mirrors to itself: with these two the
+        # right formula gives the wrong one, at every scale.
+        uncond = denoiser.unet([x_t, t, -keras.ops.ones_like(labels)])
+        return 2 * uncond - denoiser.unet([x_t, t, labels])
 
-    return functools.partial(sample, _network(unet, mirrored), schedule)
+    return _sampler(denoiser, mirrored)
 
 
-def _network(unet: keras.Model, answer: Callable[..., keras.KerasTensor]) -> keras.Model:
-    """A network with the inputs of `unet` and its configuration, that answers `answer(x_t, t, labels)`."""
-    network = keras.Model(unet.inputs, answer(*unet.inputs))
-    network.unet_config = unet.unet_config
-    return network
+def _sampler(denoiser: Denoiser, answer: Callable[..., keras.KerasTensor]) -> Sampler:
+    """`sample` with a network that returns `answer(x_t, t, labels)` in place of the denoiser's own."""
+    network = keras.Model(denoiser.unet.inputs, answer(*denoiser.unet.inputs))
+    return functools.partial(sample, denoiser._replace(unet=network))
 
 
 PATIENTS = {
@@ -84,9 +83,9 @@ PATIENTS = {
 }
 
 
-@functools.cache  # a network is loaded, and its loop compiled, once
+@functools.cache  # each network is loaded, and its loop compiled, only once
 def patient(name: str) -> Sampler:
-    """Patient "A" to "E", or "healthy": called like `sample`, without network and schedule.
+    """Patient "A" to "E", or "healthy": called like `sample`, without a denoiser.
 
     Patient E's images `(n, 28, 28, 1)` float32 may leave [-1, 1]. Raises `ValueError` for any other name.
     """
@@ -97,25 +96,25 @@ def patient(name: str) -> Sampler:
 
 
 class Symptoms(NamedTuple):
-    """What a sampler's images show, whatever made them."""
+    """Measures of a sampler's images."""
 
-    accuracy: float  # share of the digits that are read as asked; 0.1 by chance
+    accuracy: float  # share of the digits that are classified as requested; 0.1 by chance
     brightness: float  # their mean pixel
     roughness: float  # mean distance between a pixel and the one below it, in [0, 2]
     largest: float  # largest |pixel|, before clipping
-    unasked: float  # mean pixel of the images that were drawn with label -1
+    unlabelled: float  # mean pixel of the images that were drawn with label -1
 
 
-def symptoms(images: np.ndarray, labels: np.ndarray, reader: keras.Model) -> Symptoms:
+def symptoms(images: np.ndarray, labels: np.ndarray, classifier: keras.Model) -> Symptoms:
     """Measure images `(n, 28, 28, 1)` drawn with `labels` `(n,)`, among them digits as well as -1.
 
-    `reader` is one of the two classifiers. What leaves [-1, 1] is clipped, as a screen does, for all but `largest`.
+    `classifier` is one of the two. Values outside [-1, 1] are clipped, as on a screen, for all measures but `largest`.
     """
-    seen, asked = np.clip(images, -1, 1), labels >= 0
+    seen, labelled = np.clip(images, -1, 1), labels >= 0
     return Symptoms(
-        accuracy=digit_accuracy(reader, seen[asked], labels[asked]),
-        brightness=float(seen[asked].mean()),
-        roughness=float(np.abs(np.diff(seen[asked], axis=1)).mean()),
+        accuracy=digit_accuracy(classifier, seen[labelled], labels[labelled]),
+        brightness=float(seen[labelled].mean()),
+        roughness=float(np.abs(np.diff(seen[labelled], axis=1)).mean()),
         largest=float(np.abs(images).max()),
-        unasked=float(seen[~asked].mean()),
+        unlabelled=float(seen[~labelled].mean()),
     )

@@ -1,103 +1,130 @@
-"""Algorithm 2 and its faster relatives: from pure noise to the digit that was asked for.
+"""Algorithm 2 and its faster relatives: from pure noise to the requested digit.
 
-    python -m helpers.sampling "3141592653" --out digits.png
-
-Derived in notebook 05. One compiled loop serves every solver: what distinguishes them is a table of numbers, see
-`solvers`. What a request may be, and how typed text becomes labels, is in `request`.
+One compiled loop serves every solver; the solvers differ only in a table of numbers, see `solvers`. Derived in
+notebook 05.
 """
+
+import helpers.tools.quiet  # noqa: F401
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers.checkpoints import SHIPPED, load_unet
-from helpers.command_line import CommandLine, one_line_errors
-from helpers.data import to_pixels
-from helpers.diffusion import Schedule, keyed_noise, predict_x_0
-from helpers.files import write_aside
-from helpers.pictures import encode_png, enlargement, image_grid
-from helpers.request import check_numbers, check_request, read_digits, read_labels
-from helpers.solvers import scales_of_steps, solver_table
-from helpers.unet import predict_noise
+from helpers.diffusion import Schedule, per_sample_noise, predict_x_0
+from helpers.sampling.labels import check_keep, check_request_labels, check_sample_ids
+from helpers.sampling.solvers import METHODS, nfe, sampling_times, scales_of_steps, solver_table
+from helpers.tools.checks import check_choice, check_number, check_whole
+from helpers.tools.progress import progress_bar
+from helpers.unet import Denoiser, predict_noise
 
-__all__ = [
-    "Samples",
-    "Trajectory",
-    "default_settings",
-    "default_steps",
-    "guided_noise",
-    "local_devices",
-    "read_digits",
-    "read_labels",
-    "sample",
-    "save_png",
-    "solver_table",
-]
-
-BATCH_SIZE = 25  # images a batch: small enough that a 10x10 grid keeps every core busy
+BATCH_SIZE = 25  # images per batch: small enough that a 10x10 grid keeps every core busy
 THREADS = 2 * (os.cpu_count() or 1)  # batches at a time: one batch alone leaves cores waiting after each operation
+FEW_STEPS = 20  # of "ddim" and "dpm++", if no number is given
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """The solver, its steps and the guidance. The defaults are the course's choice, made without the test set.
+
+    `python -m helpers tune` measured what they were chosen by: accuracy, NFE, R, and how well a CNN learns from the
+    digits. Raises `ValueError` for an invalid setting.
+    """
+
+    method: str = "dpm++"  # "ddpm" is Algorithm 2, "ddim" Song et al.'s solver, "dpm++" DPM-Solver++(2M)
+    steps: int | None = None  # 1..schedule.steps; None: all of them for "ddpm", 20 for the others
+    eta: float = 1.0  # fresh noise of "ddim": 0 is deterministic, 1 as noisy as "ddpm"; ignored by the others
+    guidance_scale: float = 2.5  # 0 unconditional, 1 conditional, above 1 guided
+    guidance_interval: tuple[int, int] | None = (40, 70)  # the t, first to last, where a scale above 1 acts; None: all
+
+    def __post_init__(self) -> None:
+        check_choice("method", self.method, METHODS)
+        if self.steps is not None:
+            object.__setattr__(self, "steps", check_whole("steps", self.steps, 1))
+        check_number("eta", self.eta, 0, 1)
+        check_number("guidance_scale", self.guidance_scale, 0, 1e6)
+        interval = self.guidance_interval
+        if interval is not None:
+            if not isinstance(interval, tuple | list) or len(interval) != 2:
+                raise ValueError(f"guidance_interval must be (first, last) or None, not {interval!r}.")
+            first = check_whole("guidance_interval's first t", interval[0], 0)
+            last = check_whole("guidance_interval's last t", interval[1], first)
+            object.__setattr__(self, "guidance_interval", (first, last))
+
+    def on(self, schedule: Schedule) -> "SamplerSettings":
+        """The same settings with the number of steps filled in.
+
+        Raises `ValueError` for more steps than the schedule has.
+        """
+        steps = self.steps
+        if steps is None:
+            steps = schedule.steps if self.method == "ddpm" else min(FEW_STEPS, schedule.steps)
+        return replace(self, steps=check_whole("steps", steps, 1, schedule.steps))
+
+    def scales(self, schedule: Schedule) -> np.ndarray:
+        """The guidance scale of each step, `(steps,)` float64."""
+        times = sampling_times(schedule, self.on(schedule).steps)
+        return scales_of_steps(times, self.guidance_scale, self.guidance_interval)
+
+    def nfe(self, schedule: Schedule) -> int:
+        """Network passes per image: one per step, and two where guidance acts."""
+        return nfe(self.scales(schedule))
+
+
+DEFAULTS = SamplerSettings()
 
 
 class Trajectory(NamedTuple):
-    """What the sampler saw at the steps that `keep` named, in the order of sampling: t falls."""
+    """The sampler's images at the steps in `keep`, in the order of sampling: t falls."""
 
     t: np.ndarray  # (kept,) int32
-    x_t: np.ndarray  # (kept, n, 28, 28, 1) float32: the noisy images that the network was shown
-    x_0: np.ndarray  # (kept, n, 28, 28, 1) float32: the clean images it predicted there, clipped
+    x_t: np.ndarray  # (kept, n, 28, 28, 1) float32: the noisy images that entered the network
+    x_0: np.ndarray  # (kept, n, 28, 28, 1) float32: the clean images predicted from them, clipped
 
 
 class Samples(NamedTuple):
-    """`images` `(n, 28, 28, 1)` float32 in [-1, 1], in the order of the labels; `trajectory` if asked for."""
+    """`images` `(n, 28, 28, 1)` float32 in [-1, 1], in the order of the labels; a `trajectory` if `keep` was given."""
 
     images: np.ndarray
     trajectory: Trajectory | None
 
 
 def guided_noise(
-    unet: keras.Model,
-    schedule: Schedule,
-    x_t: tf.Tensor,
-    t: tf.Tensor,
-    labels: tf.Tensor,
-    guidance_scale: float | tf.Tensor,
+    denoiser: Denoiser, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor, guidance_scale: float | tf.Tensor
 ) -> tf.Tensor:
     """noise_uncond + guidance_scale * (noise_cond - noise_uncond): Ho & Salimans 2022, eq. 6, with w = scale - 1.
 
-    Scale 0 is unconditional and 1 conditional, in one network pass; anything else takes both in one doubled
+    Scale 0 is unconditional and 1 conditional, in one network pass; any other scale takes both in one doubled
     batch. Shapes as in `predict_noise`. Derived in notebook 05.
     """
 
     def one_pass() -> tf.Tensor:
-        return predict_noise(unet, schedule, x_t, t, tf.where(tf.equal(guidance_scale, 0.0), -1, labels))
+        return predict_noise(denoiser, x_t, t, tf.where(tf.equal(guidance_scale, 0.0), -1, labels))
 
     def both() -> tf.Tensor:
         both_labels = tf.concat([labels, -tf.ones_like(labels)], axis=0)  # (2 batch,)
         both_x_t, both_t = tf.concat([x_t, x_t], axis=0), tf.concat([t, t], axis=0)  # (2 batch, ...)
-        noise_cond, noise_uncond = tf.split(
-            predict_noise(unet, schedule, both_x_t, both_t, both_labels), 2
-        )  # (batch, ...)
+        both_noise = predict_noise(denoiser, both_x_t, both_t, both_labels)
+        noise_cond, noise_uncond = tf.split(both_noise, 2)  # (batch, ...) each
         return noise_uncond + guidance_scale * (noise_cond - noise_uncond)
 
     return tf.cond(tf.equal(guidance_scale, 0.0) | tf.equal(guidance_scale, 1.0), one_pass, both)
 
 
-@functools.lru_cache(maxsize=8)  # compiled once for a network, then used for any labels, solver and guidance
-def _compiled_loop(unet: keras.Model, schedule: Schedule, clip_x_0: bool, record: bool) -> Callable[..., tuple]:
-    config = unet.unet_config
+@functools.lru_cache(maxsize=8)  # compiled once per network, then used for any labels, solver and guidance
+def _compiled_loop(denoiser: Denoiser, clip_x_0: bool, record: bool) -> Callable[..., tuple]:
+    schedule, config = denoiser.schedule, denoiser.config
     shape = (config.image_size, config.image_size, config.channels)
 
     @tf.function(
         input_signature=[
             tf.TensorSpec([None], tf.int32),  # labels
-            tf.TensorSpec([None], tf.int64),  # numbers: which image of the request each one is
+            tf.TensorSpec([None], tf.int64),  # sample_ids: the number of each image in its request
             tf.TensorSpec([], tf.int64),  # seed
             tf.TensorSpec([None], tf.int32),  # times
             tf.TensorSpec([None, 4], tf.float32),  # the solver's table
@@ -106,149 +133,88 @@ def _compiled_loop(unet: keras.Model, schedule: Schedule, clip_x_0: bool, record
     )
     def loop(
         labels: tf.Tensor,
-        numbers: tf.Tensor,
+        sample_ids: tf.Tensor,
         seed: tf.Tensor,
         times: tf.Tensor,
         table: tf.Tensor,
         scales: tf.Tensor,
     ) -> tuple[tf.Tensor, tuple]:
-        x_t = keyed_noise(seed, numbers, shape)  # Algorithm 2, line 1
+        x_t = per_sample_noise(seed, sample_ids, shape)  # Algorithm 2, line 1
         x_0_before = tf.zeros_like(x_t)
         x_ts = tf.TensorArray(tf.float32, tf.shape(times)[0], element_shape=(None, *shape))
         x_0s = tf.TensorArray(tf.float32, tf.shape(times)[0], element_shape=(None, *shape))
         for i in tf.range(tf.shape(times)[0]):
             t = tf.fill(tf.shape(labels), times[i])  # (batch,)
-            x_0 = predict_x_0(schedule, x_t, t, guided_noise(unet, schedule, x_t, t, labels, scales[i]))
+            x_0 = predict_x_0(schedule, x_t, t, guided_noise(denoiser, x_t, t, labels, scales[i]))
             if clip_x_0:
-                # Near t = T the division by sqrt(alpha_bar) blows errors up; no image is outside [-1, 1]. The
-                # noise is recomputed from the clipped x_0: the tables are written in x_0 for that reason.
+                # Near t = T the division by sqrt(alpha_bar) magnifies errors, and no image is outside [-1, 1]. The
+                # tables are written in x_0, so that the noise follows from the clipped x_0.
                 x_0 = tf.clip_by_value(x_0, -1.0, 1.0)
             if record:
                 x_ts, x_0s = x_ts.write(i, x_t), x_0s.write(i, x_0)
             x_t = table[i, 0] * x_t + table[i, 1] * x_0 + table[i, 2] * x_0_before
             if table[i, 3] > 0:
-                x_t += table[i, 3] * keyed_noise(seed, numbers, shape, step=times[i] + 1)
+                x_t += table[i, 3] * per_sample_noise(seed, sample_ids, shape, step=times[i] + 1)
             x_0_before = x_0
         return x_t, (x_ts.stack(), x_0s.stack()) if record else ()  # (steps, batch, 28, 28, 1) each
 
-    return loop.get_concrete_function()  # compiled here and once: threads that meet a new function all compile it
+    return loop.get_concrete_function()  # compiled once, here: threads that meet a new function all compile it
 
 
 def local_devices() -> list[str]:
-    """What a request's batches are dealt out to: every GPU; without one, the CPU."""
+    """The devices that share a request's batches: every GPU, or without one the CPU."""
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     return [device.name for device in tf.config.list_logical_devices(kind)]
 
 
-def default_steps(schedule: Schedule, method: str) -> int:
-    """Network evaluations if none are asked for: Algorithm 2 takes every step, DDIM and DPM-Solver++ 20."""
-    return schedule.steps if method == "ddpm" else min(20, schedule.steps)
-
-
 def sample(
-    unet: keras.Model,
-    schedule: Schedule,
+    denoiser: Denoiser,
     labels: Sequence[int] | np.ndarray,
+    settings: SamplerSettings = DEFAULTS,
     *,
-    method: str = "dpm++",
-    steps: int | None = None,
-    eta: float = 1.0,
-    guidance_scale: float = 2.5,
-    guidance_interval: tuple[int, int] | None = (40, 70),
     seed: int = 0,
-    numbers: Sequence[int] | np.ndarray | None = None,
+    sample_ids: Sequence[int] | np.ndarray | None = None,
     keep: Sequence[int] | None = None,
     clip_x_0: bool = True,
+    progress: bool = False,
 ) -> Samples:
-    """Draw one image for each of `labels` `(n,)`: digits 0..9, or -1 for whatever digit comes.
+    """Draw one image for each of `labels` `(n,)`: digits 0..9, or -1 for any digit.
 
-    - `method`: "ddpm" (Algorithm 2), "ddim" (`eta` 0 is deterministic, 1 as noisy as ddpm) or "dpm++" (2M).
-    - `steps`: network evaluations, 1..schedule.steps; default: all for "ddpm", 20 for "ddim" and "dpm++".
-    - `guidance_scale`: 0 unconditional, 1 conditional, above 1 guided. What is above 1 acts
-      only for t inside `guidance_interval` (first, last; Kynkäänniemi et al. 2024), outside it is 1. None: everywhere.
-    - `seed`: image i depends on (seed, i) and its label alone, however many others are drawn with it.
-    - `numbers` `(n,)`: draw these i of a larger request instead of 0..n-1.
-    - `clip_x_0`: False only to show what goes wrong without; images may then leave [-1, 1].
-    - `keep`: which steps (0 = the first one, pure noise) to return in `Samples.trajectory`.
+    - `settings`: solver, steps and guidance, see `SamplerSettings`.
+    - `seed`: image i depends only on (seed, i) and its label, however many others are drawn with it.
+    - `sample_ids` `(n,)`: draw these i of a larger request instead of 0..n-1.
+    - `keep`: the steps (0 = the first one, pure noise) to return in `Samples.trajectory`.
+    - `clip_x_0`: False only to show what goes wrong without clipping; images may then leave [-1, 1].
 
-    The default solver and guidance were chosen by accuracy, network passes and R, and last by what a CNN learns from
-    the digits: `python -m helpers.tuning`.
-    Raises `ValueError` for anything outside these, and for a network whose weights are not numbers.
+    Raises `ValueError` for anything outside these, and for a network whose weights are not finite numbers.
     Derived in notebook 05.
     """
-    steps = default_steps(schedule, method) if steps is None else steps
-    labels = check_request(unet, schedule, labels, method, steps, eta, guidance_scale, guidance_interval, seed, keep)
-    times, table = solver_table(schedule, method, steps, eta)
-    scales = scales_of_steps(times, guidance_scale, guidance_interval)
+    labels = check_request_labels(labels, denoiser.config)
+    settings = settings.on(denoiser.schedule)
+    check_whole("seed", seed, 0, 2**63 - 1)
+    sample_ids = check_sample_ids(sample_ids, len(labels))
+    kept = None if keep is None else check_keep(keep, settings.steps)
+    if not all(np.isfinite(weight).all() for weight in denoiser.unet.get_weights()):
+        raise ValueError("denoiser has weights that are not finite numbers; load it again with load_denoiser().")
+    times, table = solver_table(denoiser.schedule, settings.method, settings.steps, settings.eta)
+    scales = settings.scales(denoiser.schedule)
     if np.all(labels == -1):
-        scales = np.ones(steps)  # nothing to guide towards: one pass is enough
-
-    numbers = check_numbers(numbers, len(labels))
-    loop = _compiled_loop(unet, schedule, clip_x_0, keep is not None)
+        scales = np.ones(settings.steps)  # nothing to guide towards: one pass is enough
+    loop = _compiled_loop(denoiser, clip_x_0, kept is not None)
     devices = local_devices()
 
     def draw(start: int) -> tuple[np.ndarray, ...]:
         part = slice(start, start + BATCH_SIZE)
-        request = (labels[part], numbers[part], np.int64(seed), times, np.float32(table), np.float32(scales))
+        request = (labels[part], sample_ids[part], np.int64(seed), times, np.float32(table), np.float32(scales))
         with tf.device(devices[start // BATCH_SIZE % len(devices)]):  # the weights are read from where they lie
             drawn, frames = loop(*request)
-        return drawn.numpy(), *(kept.numpy()[list(keep)] for kept in frames)  # x_t and x_0: (kept, batch, 28, 28, 1)
+        return drawn.numpy(), *(frame.numpy()[kept] for frame in frames)  # x_t and x_0: (kept, batch, 28, 28, 1)
 
+    starts = range(0, len(labels), BATCH_SIZE)
     with ThreadPoolExecutor(THREADS) as pool:  # TensorFlow computes outside Python's lock
-        images, *frames = zip(*pool.map(draw, range(0, len(labels), BATCH_SIZE)), strict=True)
+        batches = progress_bar(pool.map(draw, starts), total=len(starts), unit="batch", shown=progress)
+        images, *frames = zip(*batches, strict=True)
     trajectory = None
-    if keep is not None:
-        trajectory = Trajectory(times[list(keep)], *(np.concatenate(kept, axis=1) for kept in frames))
+    if kept is not None:
+        trajectory = Trajectory(times[kept], *(np.concatenate(frame, axis=1) for frame in frames))
     return Samples(np.concatenate(images), trajectory)
-
-
-def default_settings(schedule: Schedule) -> dict:
-    """What `sample` does if it isn't told otherwise: method, steps, eta and guidance, by the names it takes."""
-    names = ("method", "steps", "eta", "guidance_scale", "guidance_interval")
-    settings = {name: sample.__kwdefaults__[name] for name in names}
-    return settings | {"steps": default_steps(schedule, settings["method"])}
-
-
-def save_png(path: str | Path, images: np.ndarray, columns: int = 20, enlarge: int = 4) -> None:
-    """Write images `(n, 28, 28, 1 or 3)` in [-1, 1] as one PNG, row by row, each pixel `enlarge` times as large."""
-    picture = image_grid(to_pixels(images), columns, enlarge)
-    with write_aside(path) as temporary:
-        temporary.write_bytes(encode_png(picture))
-
-
-@one_line_errors
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = CommandLine(prog="python -m helpers.sampling", description="Draw handwritten digits.")
-    parser.add_argument("digits", help='what to draw: "3141592653", or class names with commas between them')
-    parser.add_argument("--out", type=Path, default=Path("digits.png"), help="PNG to write (default %(default)s)")
-    parser.add_argument("--weights", type=Path, default=SHIPPED, help="folder of a trained network")
-    defaults = sample.__kwdefaults__
-    parser.add_argument("--method", default=defaults["method"], help="ddpm, ddim or dpm++ (default %(default)s)")
-    parser.add_argument("--steps", type=int, help="network evaluations (default: dpm++ and ddim 20, ddpm 100)")
-    parser.add_argument("--guidance-scale", type=float, default=defaults["guidance_scale"])
-    parser.add_argument("--seed", type=int, default=0, help="another seed draws other digits")
-    parser.add_argument("--moments", type=int, default=1, help="how many of the way from noise, one below the other")
-    args = parser.parse_args(arguments)
-    if args.out.suffix != ".png" or args.out.is_dir():
-        raise ValueError(f"--out must be a file that ends in .png, not {args.out.name!r}.")
-    unet, schedule = load_unet(args.weights)
-    config = unet.unet_config
-    labels = read_labels(args.digits, config)
-    steps = default_steps(schedule, args.method) if args.steps is None else args.steps
-    if not 1 <= args.moments <= steps + 1:
-        raise ValueError(f"--moments must be in 1..{steps + 1} with {steps} steps, not {args.moments}.")
-    options = {"method": args.method, "steps": steps, "guidance_scale": args.guidance_scale, "seed": args.seed}
-    # The finished digits are the last moment; the others are spread over the steps, the noise first.
-    keep = np.linspace(0, steps, args.moments, dtype=int)[:-1] if args.moments > 1 else None
-    images, trajectory = sample(unet, schedule, labels, **options, keep=keep)
-    if trajectory is not None:
-        images = np.concatenate([*trajectory.x_t, images])  # (moments n, 28, 28, 1)
-    columns = 20 if trajectory is None else len(labels)
-    save_png(args.out, images, columns, enlargement(config.image_size, 112))
-    print(f"{len(labels)} {'digits' if config.kind == 'digit' else 'pictures'} in {args.out}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,33 +1,35 @@
-"""The solvers: how a prediction of x_0 becomes the next image, as numbers that are known before sampling starts.
+"""The solvers: tables of numbers that turn a prediction of x_0 into the next image.
 
-Each is a table with a row for every step: how much of x_t, of the predicted x_0, of the x_0 predicted one step before,
-and of fresh noise make up the next image,
+Each solver is a table that is known before sampling starts. It has a row for every step: the factors of x_t, of the
+predicted x_0, of the x_0 predicted one step earlier, and of fresh noise in the next image,
 
     x_next = row[0] * x_t + row[1] * x_0 + row[2] * x_0_before + row[3] * noise
 
-The loop that all of them share is in `sampling`. Derived in notebook 05.
+To add a solver, write its table and enter it in `METHODS` and `solver_table`. The loop that all of them share is in
+`sampler`. Derived in notebook 05.
 """
 
 import numpy as np
 
 from helpers.diffusion import Schedule
+from helpers.tools.checks import check_choice
 
 METHODS = ("ddpm", "ddim", "dpm++")
 
 
 def sampling_times(schedule: Schedule, steps: int) -> np.ndarray:
-    """The t at which the network is asked, `(steps,)` int32, falling, evenly spaced, from the last step on.
+    """The t at which the network is evaluated: `(steps,)` int32, falling, evenly spaced, starting at the last step.
 
-    "Trailing" spacing (Lin et al. 2024, section 3.3): it always starts where training saw the most noise.
+    "Trailing" spacing (Lin et al. 2024, section 3.3): sampling always starts where training saw the most noise.
     """
     return np.rint(np.arange(steps, 0, -1) * schedule.steps / steps).astype(np.int32) - 1
 
 
 def scales_of_steps(times: np.ndarray, guidance_scale: float, interval: tuple[int, int] | None) -> np.ndarray:
-    """The guidance scale of each of the times `(steps,)`: what is above 1 acts only inside the interval of t.
+    """The guidance scale at each of the times, `(steps,)`: a scale above 1 acts only for t inside the interval.
 
-    Outside it is 1, the network's own answer (Kynkäänniemi et al. 2024). None: everywhere. Scales up to 1 don't
-    exaggerate anything, and hold at every step.
+    Outside the interval the scale is 1, the conditional prediction (Kynkäänniemi et al. 2024). None: everywhere.
+    Scales up to 1 don't exaggerate anything, and hold at every step.
     """
     if interval is None or guidance_scale <= 1:
         return np.full(len(times), guidance_scale)  # (steps,)
@@ -35,8 +37,16 @@ def scales_of_steps(times: np.ndarray, guidance_scale: float, interval: tuple[in
     return np.where((times >= first) & (times <= last), guidance_scale, 1.0)  # (steps,)
 
 
+def nfe(scales: np.ndarray) -> int:
+    """The number of function evaluations, network passes per image, for guidance scales `(steps,)`.
+
+    Scale 0 or 1 takes one pass, any other scale two.
+    """
+    return len(scales) + int(np.sum((scales != 0) & (scales != 1)))
+
+
 def _alpha_bars(schedule: Schedule, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """alpha_bar at each of the times and at the one after it, where "after the last" is the clean image: 1."""
+    """alpha_bar at each of the times and at the next one; after the last time comes the clean image, alpha_bar 1."""
     here = schedule.alpha_bars[times]  # (steps,)
     return here, np.append(here[1:], 1.0)  # (steps,)
 
@@ -64,8 +74,8 @@ def ddim_table(schedule: Schedule, times: np.ndarray, eta: float) -> np.ndarray:
         x_next = sqrt(alpha_bar_next) x_0 + sqrt(1 - alpha_bar_next - sigma^2) predicted_noise + sigma noise
         sigma^2 = eta^2 (1 - alpha_bar_next) / (1 - alpha_bar) (1 - alpha_bar / alpha_bar_next)
 
-    Their noise prediction is written as (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), so that it follows
-    the clipped x_0.
+    The predicted noise is written as (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar), so that it agrees with the
+    clipped x_0.
     """
     alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
     sigma = eta * np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_next))
@@ -98,9 +108,11 @@ def dpm_solver_table(schedule: Schedule, times: np.ndarray) -> np.ndarray:
 
 
 def solver_table(schedule: Schedule, method: str, steps: int, eta: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """(times `(steps,)`, table `(steps, 4)`) of one of `METHODS`, else `ValueError`; `eta` matters to "ddim" alone."""
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {METHODS}, not {method!r}.")
+    """(times `(steps,)`, table `(steps, 4)`) of a solver; `eta` matters only for "ddim".
+
+    Raises `ValueError` unless `method` is one of `METHODS`.
+    """
+    check_choice("method", method, METHODS)
     times = sampling_times(schedule, steps)
     if method == "ddim":
         return times, ddim_table(schedule, times, eta)

@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or Ctrl-C never leaves a damaged one."""
+"""Reading and writing files. A crash, a full disk or Ctrl-C while writing never leaves a damaged file."""
 
 import csv
 import hashlib
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
-ASIDE = ".writing-"  # what the name of a temporary folder begins with
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+ASIDE = ".writing-"  # the names of temporary folders begin with it
 SEAL = "sha256_of_the_rest"  # the last name in a record
 
 
 @contextmanager
-def write_aside(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` only when the block succeeds.
 
     The temporary name keeps the suffix, because `keras.Model.save_weights` and `np.savez` look at it.
-    Whatever goes wrong inside the block, the old file stays as it was and the temporary one is removed.
+    If the block fails, the old file stays as it was and the temporary one is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,35 +32,35 @@ def write_aside(path: str | Path) -> Iterator[Path]:
 
 
 def remove_strays(folder: str | Path) -> None:
-    """Remove what a killed `write_aside` left in a folder that nobody else writes to."""
+    """Remove the temporary folders of killed writes from a folder that nobody else writes to."""
     for stray in Path(folder).glob(f"{ASIDE}*"):
         shutil.rmtree(stray)
 
 
 def write_rows(path: str | Path, rows: list[dict]) -> None:
-    """A CSV file whose first line has the rows' names, the same for all, and then a line for each row."""
-    with write_aside(path) as temporary, open(temporary, "w", newline="") as file:
+    """Write a CSV file: a header with the names that all rows share, then one line per row."""
+    with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:
-    """The rows that `write_rows` wrote; every value comes back as text."""
+    """Read the rows of a CSV file; every value comes back as text."""
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
 
 
 def write_record(path: str | Path, record: dict) -> None:
-    """A JSON file that ends with the SHA-256 of all before it, so that `read_record` notices whatever changes it."""
-    with write_aside(path) as temporary:
+    """Write a JSON file that ends with the SHA-256 of its content, by which `read_record` notices any change."""
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(record | {SEAL: _sha256_of_record(record)}, indent=1) + "\n")
 
 
 def read_record(path: str | Path) -> dict:
-    """What `write_record` wrote; a file without its SHA-256, from elsewhere, is taken as it is.
+    """Read a JSON file of `write_record`. A file without a SHA-256 of its content is accepted as it is.
 
-    Raises `ValueError` if it can't be read or was altered, `OSError` if it isn't there.
+    Raises `ValueError` if it can't be read or was altered, `OSError` if it is missing.
     """
     try:
         record = json.loads(Path(path).read_text())
@@ -80,7 +80,7 @@ def _sha256_of_record(record: dict) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What a damaged file led to, in one line that can end a sentence."""
+    """The cause of an error, in one line that can end a sentence."""
     if isinstance(error, KeyError):
         return f"{error.args[0]!r} is missing"
     return str(error).strip().split("\n")[0].removesuffix(".") or type(error).__name__

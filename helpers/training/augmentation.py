@@ -1,9 +1,11 @@
-"""Light augmentation: training images that are turned, stretched, slanted and moved a little, each time anew.
+"""Light augmentation: training images are rotated, stretched, slanted and shifted a little, differently each time.
 
-A network that is taught more variety than there is may make up for guidance, whose digits are more alike than people's.
-It is taught so only where the noise leaves shapes to decide (`TrainingConfig.augmented_from`): its strokes are to be
-those of real images. What that gains is in notebook 04, "What we tried".
+Guided digits vary less than handwritten ones. A network trained on slightly more variety than MNIST has may make up for
+some of that. The changed images are used only at the noisy steps, where the digit's shape is decided
+(`TrainingConfig.augmented_from`); strokes are learned from real images. Notebook 04, "What we tried", has the effect.
 """
+
+import helpers.tools.quiet  # noqa: F401
 
 import numpy as np
 import tensorflow as tf
@@ -14,15 +16,15 @@ STRETCH = 0.05  # of the logarithm of each side's factor
 SLANT = 0.05  # columns a row
 SHIFT = 0.5  # pixels, in each direction
 
-DRAWS = 6  # numbers that fix how one image is changed
+DRAWS = 6  # random numbers per image
 FINER = 3  # odd, so that every pixel's centre is one of the finer grid's
 
 
 def augment(x_0: tf.Tensor, normal: tf.Tensor, strength: float) -> tf.Tensor:
-    """Images `(batch, h, w, c)` float32 in [-1, 1] -> same, each changed as its row of `normal` `(batch, 6)` says.
+    """Images `(batch, h, w, c)` float32 in [-1, 1] -> same, each changed by its row of `normal` `(batch, 6)`.
 
-    `normal` is standard normal noise; with zeros, or with `strength` 0, the images stay as they are. What comes in
-    from outside continues the border.
+    `normal` is standard normal noise. With zeros, or with `strength` 0, the images stay as they are. Pixels from beyond
+    the border repeat the border.
     """
     size = x_0.shape[1:3]
     turn, log_x, log_y, slant, shift_x, shift_y = tf.unstack(strength * normal, axis=1)  # (batch,) each
@@ -40,7 +42,7 @@ def augment(x_0: tf.Tensor, normal: tf.Tensor, strength: float) -> tf.Tensor:
         offset = centre - by_x * centre_x - by_y * centre_y + shift
         transform += [FINER * by_x, FINER * by_y, FINER * offset + FINER // 2]  # in pixels of the finer grid
     transform = tf.stack([*transform, tf.zeros_like(turn), tf.zeros_like(turn)], axis=1)  # (batch, 8): no perspective
-    # Reading between pixels blurs. Between those of a finer grid, made by cubic interpolation, hardly.
+    # Interpolating between pixels blurs. On a finer grid, made by cubic interpolation, it hardly does.
     fine = tf.image.resize(x_0, [FINER * side for side in size], "bicubic")  # (batch, 3 h, 3 w, c)
     changed = tf.raw_ops.ImageProjectiveTransformV3(
         images=fine,

@@ -1,13 +1,16 @@
-"""Several devices, several machines: TensorFlow's strategies, a check that all agree, a sentence when one ends.
+"""Training on several GPUs or machines: TensorFlow's strategies, and a check that all workers agree.
 
-Two machines; the first one is the chief, which alone writes files. The same on both, but with index 1 on the second:
+Run the same command on two machines, with index 1 on the second. The first is the chief, and only the chief writes
+files:
 
     export TF_CONFIG='{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]},
                        "task": {"type": "worker", "index": 0}}'
-    python -m helpers.training --distribute multiworker --out runs/two
+    python -m helpers train --distribute multiworker --out runs/two
 
-Under Slurm, `srun python -m helpers.training --distribute slurm --out runs/two` asks Slurm for all that.
+Under Slurm, `srun python -m helpers train --distribute slurm --out runs/two` takes the addresses from Slurm.
 """
+
+import helpers.tools.quiet
 
 import hashlib
 import json
@@ -19,6 +22,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+
+from helpers.tools.checks import check_choice
 
 STRATEGIES = ("none", "mirrored", "multiworker", "slurm")
 LOST = (
@@ -37,7 +42,7 @@ class WorkerLost(RuntimeError):
 def make_strategy(name: str) -> tf.distribute.Strategy:
     """ "none": one device; "mirrored": all local GPUs; "multiworker", "slurm": all machines of TF_CONFIG or the job.
 
-    Several machines must be asked for before TensorFlow has touched a device, and each waits here for all the others.
+    Call it for several machines before TensorFlow has touched a device; it waits for all the others.
     Raises `ValueError` for another name, and for a TF_CONFIG that is missing or doesn't name this worker.
     """
     if name == "mirrored":
@@ -47,8 +52,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "slurm":
         return tf.distribute.MultiWorkerMirroredStrategy(slurm_cluster())
-    if name != "none":
-        raise ValueError(f"distribute must be one of {', '.join(STRATEGIES)}, not {name!r}.")
+    check_choice("distribute", name, STRATEGIES)
     return tf.distribute.get_strategy()
 
 
@@ -62,14 +66,14 @@ def _check_tf_config(text: str | None) -> None:
 
 
 def slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
-    """The machines and this worker's place among them, as Slurm names them to every task of `srun`.
+    """The machines and this worker's place among them, from the variables that Slurm sets for every task of `srun`.
 
-    `SlurmClusterResolver` asks nvidia-smi for GPUs and has no place for workers without one: it is told one a worker,
-    and TensorFlow what this worker really sees. Raises `ValueError` outside of `srun`.
+    `SlurmClusterResolver` doesn't support workers without a GPU. So it is told that each has one, and TensorFlow
+    is told what this worker really has. Raises `ValueError` outside of `srun`.
     """
     try:
         workers = int(os.environ["SLURM_STEP_NUM_TASKS"])
-        # A job has its own port, so that two of them on one machine don't meet.
+        # Each job has a port of its own, so that two jobs on one machine don't collide.
         port = 20_000 + int(os.environ["SLURM_JOB_ID"]) % 10_000
         slurm = tf.distribute.cluster_resolver.SlurmClusterResolver(
             port_base=port, gpus_per_node=workers, gpus_per_task=1, auto_set_gpu=False
@@ -84,13 +88,13 @@ def slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
 
 
 def is_alone(strategy: tf.distribute.Strategy) -> bool:
-    """Whether there is no other process in this training."""
+    """Whether this is the training's only process."""
     resolver = strategy.cluster_resolver
     return resolver is None or not resolver.task_type
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes files: the chief, or without one the first worker."""
+    """Whether this process writes the files: the chief, or without a chief the first worker."""
     if is_alone(strategy) or strategy.cluster_resolver.task_type == "chief":
         return True
     resolver = strategy.cluster_resolver
@@ -98,15 +102,15 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def versions() -> str:
-    """What else must be the same everywhere: the course's code, as a digest, and what it computes with."""
+    """The versions that all workers must share: the course's code, as a digest, and the libraries."""
     code = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(Path(helpers.__file__).parent.rglob("*.py")):
         code.update(file.read_bytes())
     return f"course {code.hexdigest()[:7]}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
 
 
-def _sum_of_all(strategy: tf.distribute.Strategy, value: np.ndarray, only_chief: bool = False) -> np.ndarray:
-    """The sum over all devices of `(devices, k)`, in which each has filled its own row, or of the chief's `(k,)`."""
+def all_reduce(strategy: tf.distribute.Strategy, value: np.ndarray, only_chief: bool = False) -> np.ndarray:
+    """Exchange `(k,)` over all devices: `(devices, k)`, one row per device; for `only_chief` the chief's `(k,)`."""
 
     @tf.function
     def exchange() -> tf.Tensor:
@@ -125,15 +129,15 @@ def _sum_of_all(strategy: tf.distribute.Strategy, value: np.ndarray, only_chief:
 
 
 def check_alike(strategy: tf.distribute.Strategy, facts: dict[str, object]) -> None:
-    """Stop before any work if a worker has another value for one of `facts` than the first one has.
+    """Stop before any work if a worker's value of one of `facts` differs from the first worker's.
 
-    Raises `ValueError` that names the worker and the fact, on every worker: none is left waiting.
+    Raises `ValueError` that names the worker and the fact, on every worker, so that none is left waiting.
     """
     if is_alone(strategy):
         return
-    # 31 bits of each: other values have the same ones once in two billion times.
+    # 31 bits of each digest: two different values agree by chance once in two billion times.
     digests = [int(hashlib.sha256(repr(fact).encode()).hexdigest(), 16) % 2**31 for fact in facts.values()]
-    everyones = _sum_of_all(strategy, np.array(digests, np.int32))  # (devices, facts)
+    everyones = all_reduce(strategy, np.array(digests, np.int32))  # (devices, facts)
     devices_each = len(strategy.extended.worker_devices)
     for (name, mine), column in zip(facts.items(), everyones.T, strict=True):
         if (different := np.flatnonzero(column != column[0])).size:
@@ -143,14 +147,14 @@ def check_alike(strategy: tf.distribute.Strategy, facts: dict[str, object]) -> N
             )
 
 
-def share(strategy: tf.distribute.Strategy, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """The chief's arrays on every worker, which need no file for it: the others' only have their shapes and types."""
+def broadcast(strategy: tf.distribute.Strategy, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Hand the chief's arrays to every worker. The other workers' arrays only give the shapes and types."""
     shared = [np.asarray(array) for array in arrays]
-    # One message a type instead of one an array; in one order everywhere, which a set has not.
+    # One message per type instead of one per array, in an order that is the same everywhere.
     for kind in sorted({array.dtype.name for array in shared}):
         places = [place for place, array in enumerate(shared) if array.dtype.name == kind]
         mine = np.concatenate([shared[place].ravel() for place in places])
-        together = _sum_of_all(strategy, mine, only_chief=True)
+        together = all_reduce(strategy, mine, only_chief=True)
         ends = np.cumsum([shared[place].size for place in places])[:-1]
         for place, part in zip(places, np.split(together, ends), strict=True):
             shared[place] = part.reshape(shared[place].shape)
@@ -159,12 +163,12 @@ def share(strategy: tf.distribute.Strategy, arrays: list[np.ndarray]) -> list[np
 
 @contextmanager
 def lost_workers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """TensorFlow's many errors for a connection that broke become one `WorkerLost`."""
+    """Turn TensorFlow's many errors for a broken connection into one `WorkerLost`."""
     try:
         yield
     except LOST as error:
         if is_alone(strategy):
             raise
         raise WorkerLost(
-            "another worker ended, so this one can't go on; start all of them again, with --resume."
+            "another worker ended, so this one stops too; start all of them again to resume from the last checkpoint."
         ) from error

@@ -1,10 +1,12 @@
-"""Muon: an optimizer that gives each layer's step the same size in every direction, convolutions too.
+"""Muon: an optimizer whose steps have the same size in every direction of a layer, for convolutions too.
 
-Adam scales every weight's step for itself. Muon looks at a layer's weights as a matrix, inputs by outputs, and replaces
-its averaged gradient by the nearest matrix whose singular values are all 1 (Jordan et al. 2024): directions that are
-seldom needed are learned as fast as those that dominate the gradient. Keras's own `Muon` takes matrices alone and would
-leave a U-Net's convolutions, most of its weights, to AdamW. Read in notebook 04.
+Adam scales the step of every weight separately. Muon treats a layer's weights as a matrix, inputs by outputs, and
+replaces its averaged gradient by the nearest matrix whose singular values are all 1 (Jordan et al. 2024). Directions
+that are rarely needed are then learned as fast as those that dominate the gradient. Keras's own `Muon` handles matrices
+only and would leave a U-Net's convolutions, most of its weights, to AdamW. Used in notebook 04.
 """
+
+import helpers.tools.quiet  # noqa: F401
 
 import math
 
@@ -17,14 +19,14 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al.'s: five rounds bring 
 ROUNDS = 5
 ADAM_SIZE = 0.2  # the usual size of Adam's steps: a rate and a decay mean what they mean there (Liu et al. 2025)
 SMALLEST = 8  # the shorter side of a matrix; biases, scales and the last convolution have too few directions
-OF_THE_OTHERS = 1 / 3  # they are Adam's, at this share of the rate
+ADAM_SHARE = 1 / 3  # of the rate: for weights that AdamW updates
 
 
 def as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(rows, columns) of a kernel as a matrix: all that it reads by all that it makes of it.
+    """(rows, columns) of a kernel as a matrix: its inputs by its outputs.
 
-    A convolution's `(3, 3, 16, 32)` -> `(144, 32)`. Attention's kernels have an axis for its heads, `(96, 4, 24)` on
-    the way in and `(4, 24, 96)` on the way out, which belongs to where the matrix is most nearly square: `(96, 96)`.
+    A convolution's `(3, 3, 16, 32)` -> `(144, 32)`. Attention kernels have an axis for the heads, `(96, 4, 24)` on the
+    way in and `(4, 24, 96)` on the way out. It joins the side that makes the matrix most nearly square: `(96, 96)`.
     """
     if len(shape) == 3:
         return max((shape[0], shape[1] * shape[2]), (shape[0] * shape[1], shape[2]), key=min)
@@ -34,8 +36,8 @@ def as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
 def orthogonalised(matrix: tf.Tensor) -> tf.Tensor:
     """`(rows, columns)` float32 -> same: U V' of the singular value decomposition U S V', approximately.
 
-    The polynomial a s + b s^3 + c s^5 is applied to every singular value s by products of matrices alone. What was
-    above a hundredth of the matrix's norm ends between 0.68 and 1.14.
+    Matrix products alone apply the polynomial a s + b s^3 + c s^5 to every singular value s. Singular values above a
+    hundredth of the matrix's norm end between 0.68 and 1.14.
     """
     a, b, c = NEWTON_SCHULZ
     is_tall = matrix.shape[0] > matrix.shape[1]
@@ -48,13 +50,13 @@ def orthogonalised(matrix: tf.Tensor) -> tf.Tensor:
 
 
 class Muon(keras.optimizers.AdamW):
-    """Muon for every kernel that makes a matrix of 8 by 8 or more, AdamW at a third of the rate for what is left."""
+    """Muon for every kernel that makes a matrix of 8 by 8 or more, AdamW at a third of the rate for the others."""
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """One variable's update, from this step's gradient."""
+        """Update one variable with this step's gradient."""
         rows, columns = as_matrix(tuple(variable.shape))
         if min(rows, columns) < SMALLEST:
-            super().update_step(gradient, variable, OF_THE_OTHERS * learning_rate)
+            super().update_step(gradient, variable, ADAM_SHARE * learning_rate)
             return
         momentum = self._momentums[self._get_variable_index(variable)]
         self.assign(momentum, MOMENTUM * momentum + gradient)

@@ -1,7 +1,9 @@
-"""One training under way: the update, the batches, the state and its checkpoint, on whatever devices there are.
+"""One training: the update, the batches, the state and its checkpoint, on any number of devices.
 
-Derived in notebook 04. The command that runs it is `training`.
+Derived in notebook 04. `loop` runs it.
 """
+
+import helpers.tools.quiet  # noqa: F401
 
 import dataclasses
 import os
@@ -12,14 +14,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers.checkpoints import load_checkpoint, save_checkpoint, save_unet
+from helpers.checkpoints import load_checkpoint, save_checkpoint, save_denoiser
 from helpers.data import make_dataset
 from helpers.diffusion import SCHEDULES
-from helpers.files import remove_strays
-from helpers.objective import TrainingConfig, training_loss, update_average
-from helpers.optimizer import OPTIMIZERS
-from helpers.unet import UNetConfig, build_unet
-from helpers.workers import is_alone, is_chief, share
+from helpers.tools.files import remove_strays
+from helpers.training.distributed import broadcast, is_alone, is_chief
+from helpers.training.objective import TrainingConfig, training_loss, update_ema
+from helpers.training.optimizer import OPTIMIZERS
+from helpers.unet import UNetConfig, build_denoiser
+
+CHECKPOINT = "checkpoint.npz"
 
 
 def train_step(
@@ -30,8 +34,8 @@ def train_step(
         loss = loss_function()
     replica = tf.distribute.get_replica_context()
     gradients = tape.gradient(loss, unet.trainable_variables)
-    # The gradient of the whole batch is clipped, not each device's: so the mean comes first. The optimizer
-    # then adds up what the devices hand it, which the division undoes.
+    # Clipping applies to the gradient of the whole batch, so the mean over the devices comes first. The optimizer
+    # sums the devices' gradients, which the division undoes.
     gradients = replica.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
     gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
     optimizer.apply([gradient / replica.num_replicas_in_sync for gradient in gradients], unet.trainable_variables)
@@ -41,34 +45,35 @@ def train_step(
 def batches(
     images: np.ndarray, labels: np.ndarray, config: TrainingConfig, first_step: int, context: tf.distribute.InputContext
 ) -> tf.data.Dataset:
-    """This worker's (sample numbers, x_0, labels), one device's share of a global batch after the other.
+    """This worker's (sample_ids, x_0, labels), one device's share of a global batch after the other.
 
-    Sample numbers `(n,)` int64 run on through the whole training: step s is made of s * batch_size and those after it.
-    x_0 `(n, 28, 28, 1)` and labels `(n,)` are those of `make_dataset`; n is batch_size over the number of devices.
+    `sample_ids` `(n,)` int64 number the samples of the whole training: step s holds batch_size of them from
+    s * batch_size on. x_0 `(n, 28, 28, 1)` and labels `(n,)` are those of `make_dataset`; n is batch_size over the
+    number of devices.
     """
     images_each = config.batch_size // context.num_replicas_in_sync
     local = context.num_replicas_in_sync // context.num_input_pipelines
 
-    def numbers_of(piece: tf.Tensor) -> tf.Tensor:
+    def ids_of(piece: tf.Tensor) -> tf.Tensor:
         step, device = first_step + piece // local, context.input_pipeline_id * local + piece % local
         return step * config.batch_size + device * images_each + tf.range(images_each, dtype=tf.int64)  # (n,)
 
-    numbers = tf.data.Dataset.range((config.steps - first_step) * local).map(numbers_of)
-    pictures = make_dataset(images, labels, images_each, config.seed, numbers)
-    return tf.data.Dataset.zip(numbers, pictures).map(lambda numbers, pair: (numbers, *pair))
+    sample_ids = tf.data.Dataset.range((config.steps - first_step) * local).map(ids_of)
+    pictures = make_dataset(images, labels, images_each, config.seed, sample_ids)
+    return tf.data.Dataset.zip(sample_ids, pictures).map(lambda ids, pair: (ids, *pair))
 
 
 def recipe_of(unet_config: UNetConfig, config: TrainingConfig) -> dict[str, dict]:
-    """Network and training settings; two trainings with the same recipe and data take the same course."""
+    """Network and training settings. Two trainings with the same recipe and data give the same result."""
     unet = dataclasses.asdict(unet_config)
     unet |= {name: list(value) for name, value in unet.items() if isinstance(value, tuple)}  # as JSON gives it back
     return {"unet": unet, "training": dataclasses.asdict(config)}
 
 
 class Trainer:
-    """The state of one training: the network, its average, the optimizer, the step and the history.
+    """The state of one training: the network, its EMA, the optimizer, the step and the history.
 
-    Raises `ValueError` if `batch_size` can't be cut evenly into a piece for each of the devices' `streams`.
+    Raises `ValueError` if `batch_size` can't be split evenly into a piece for each of the devices' `streams`.
     """
 
     def __init__(
@@ -77,7 +82,7 @@ class Trainer:
         config: TrainingConfig,
         strategy: tf.distribute.Strategy,
         streams: int = 1,
-        data: dict[str, str] | None = None,  # name and SHA-256 of what it is trained on, for the record
+        data: dict[str, str] | None = None,  # name and SHA-256 of the data set, for the record
     ) -> None:
         if config.batch_size % (strategy.num_replicas_in_sync * streams):
             raise ValueError(
@@ -86,12 +91,12 @@ class Trainer:
             )
         self.config, self.strategy, self.streams, self.data = config, strategy, streams, data or {}
         self.recipe = recipe_of(unet_config, config)
-        self.schedule = SCHEDULES[config.schedule](config.diffusion_steps)
+        schedule = SCHEDULES[config.schedule](config.diffusion_steps)
         with strategy.scope():
-            keras.utils.set_random_seed(config.seed)  # the start of the weights
-            self.unet = build_unet(unet_config, config.precision)
-            self.average = build_unet(unet_config)
-            self.average.set_weights(self.unet.get_weights())
+            keras.utils.set_random_seed(config.seed)  # fixes the initial weights
+            self.denoiser = build_denoiser(unet_config, schedule, config.precision)
+            self.ema = build_denoiser(unet_config, schedule)
+            self.ema.unet.set_weights(self.denoiser.unet.get_weights())
             rate = keras.optimizers.schedules.CosineDecay(
                 0.0 if config.warmup_steps else config.learning_rate,
                 max(1, config.steps - config.warmup_steps),
@@ -99,33 +104,37 @@ class Trainer:
                 warmup_steps=config.warmup_steps,
             )
             self.optimizer = OPTIMIZERS[config.optimizer](rate, weight_decay=config.weight_decay)
-            self.optimizer.build(self.unet.trainable_variables)
+            self.optimizer.build(self.denoiser.unet.trainable_variables)
         self.step, self.seconds, self.history = 0, 0.0, []
         self.recent: list[float] = []  # losses since the last row of the history
         self.is_chief = is_chief(strategy)
 
     @tf.function
-    def distributed_step(self, numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def distributed_step(self, sample_ids: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """One update on all devices; returns the loss of the whole batch."""
 
-        def on_one_device(numbers: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        def on_one_device(sample_ids: tf.Tensor, x_0: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             def loss() -> tf.Tensor:
                 # Pieces that don't wait for each other: TensorFlow computes them side by side.
-                pieces = zip(*(tf.split(part, self.streams) for part in (numbers, x_0, labels)), strict=True)
-                losses = [training_loss(self.unet, self.schedule, self.config, *piece) for piece in pieces]
+                pieces = zip(*(tf.split(part, self.streams) for part in (sample_ids, x_0, labels)), strict=True)
+                losses = [training_loss(self.denoiser, self.config, *piece) for piece in pieces]
                 return tf.add_n(losses) / self.streams
 
-            return train_step(self.unet, self.optimizer, self.config.gradient_clip, loss)
+            return train_step(self.denoiser.unet, self.optimizer, self.config.gradient_clip, loss)
 
-        losses = self.strategy.run(on_one_device, args=(numbers, x_0, labels))
-        update_average(self.average, self.unet, self.optimizer.iterations, self.config.ema_decay)
+        losses = self.strategy.run(on_one_device, args=(sample_ids, x_0, labels))
+        update_ema(self.ema.unet, self.denoiser.unet, self.optimizer.iterations, self.config.ema_decay)
         return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
 
     def _parts(self) -> dict[str, list[keras.Variable]]:
-        return {"unet": self.unet.weights, "average": self.average.weights, "optimizer": self.optimizer.variables}
+        return {
+            "unet": self.denoiser.unet.weights,
+            "ema": self.ema.unet.weights,
+            "optimizer": self.optimizer.variables,
+        }
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint, from which `restore` goes on, and the network as it is now, which can be used.
+        """Write the checkpoint, for `restore`, and the network as it is now, ready for sampling.
 
         Raises `FloatingPointError` if a weight isn't a finite number; the last checkpoint is kept.
         """
@@ -136,31 +145,33 @@ class Trainer:
             raise FloatingPointError(f"the weights after step {self.step} are not finite: {folder} stays as it was.")
         state = {name: getattr(self, name) for name in ("step", "seconds", "history", "recent")}
         state |= {"recipe": self.recipe, "data": self.data}
-        save_checkpoint(folder / "checkpoint.npz", arrays, state)
-        save_unet(folder, self.average, self.schedule, self.recipe["training"] | self.data, self.history)
+        save_checkpoint(folder / CHECKPOINT, arrays, state)
+        save_denoiser(folder, self.ema, self.recipe["training"] | self.data, self.history)
 
     def restore(self, folder: Path) -> None:
-        """Go on where `save` stopped. Raises `ValueError` for a damaged checkpoint, another recipe or data set.
+        """Resume from the checkpoint in `folder`, if there is one.
 
         With several workers only the chief reads the file, and hands its state to the others.
+        Raises `ValueError` for a damaged checkpoint, and for one of another recipe or data set.
         """
-        if self.is_chief:
-            self._read(folder / "checkpoint.npz")
+        if self.is_chief and (folder / CHECKPOINT).exists():
+            self._read(folder / CHECKPOINT)
         if not is_alone(self.strategy):
             self._receive()
 
     def _read(self, path: Path) -> None:
         arrays, state = load_checkpoint(path)
         remove_strays(path.parent)
+        remedy = "choose another folder, or replace it with --replace"
         if state["recipe"] != self.recipe:
             theirs, mine = ({**recipe["unet"], **recipe["training"]} for recipe in (state["recipe"], self.recipe))
             other = [
                 f"{name} {theirs.get(name)!r}, not {mine[name]!r}" for name in mine if theirs.get(name) != mine[name]
             ]
-            raise ValueError(f"{path} belongs to another recipe: {', '.join(other)}.")
+            raise ValueError(f"{path} belongs to another recipe: {', '.join(other)}; {remedy}.")
         if state.get("data") != self.data:
             theirs, mine = (_described(data) for data in (state.get("data") or {}, self.data))
-            raise ValueError(f"{path} belongs to another data set: {theirs}, not {mine}.")
+            raise ValueError(f"{path} belongs to another data set: {theirs}, not {mine}; {remedy}.")
         for name, variables in self._parts().items():
             for variable, value in zip(variables, arrays[name], strict=True):
                 variable.assign(value)
@@ -168,10 +179,10 @@ class Trainer:
             setattr(self, name, state[name])
 
     def _receive(self) -> None:
-        """All workers go on from the chief's step and variables."""
+        """Give every worker the chief's step and variables."""
         variables = [variable for part in self._parts().values() for variable in part]
         mine = [np.array([self.step]), *(keras.ops.convert_to_numpy(variable) for variable in variables)]
-        step, *values = share(self.strategy, mine)
+        step, *values = broadcast(self.strategy, mine)
         self.step = int(step[0])
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
@@ -182,11 +193,11 @@ def _described(data: dict[str, str]) -> str:
     return f"{data.get('data', 'an unknown one')} with SHA-256 {data.get('data_sha256', '')[:12]}..."
 
 
-def one_stream_a_core(batch_size: int) -> int:
-    """Give each core its own piece of every batch; returns how many pieces: faster, without a GPU.
+def one_stream_per_core(batch_size: int) -> int:
+    """Give each core its own piece of every batch, which is faster without a GPU; returns the number of pieces.
 
-    By default TensorFlow splits each operation over the cores, and they wait for each other after every one of
-    hundreds. Only the first use of TensorFlow in a process can change that: later ones keep 1 stream.
+    By default TensorFlow splits each operation over the cores, which then wait for each other after every one of
+    hundreds. Only the first use of TensorFlow in a process can change that; later calls return 1.
     """
     if tf.config.list_physical_devices("GPU"):
         return 1

@@ -1,19 +1,14 @@
-"""What can be said of a digit: the captions that digit-clip learns from, and the prompts that a CLIP is asked with.
-
-Used in notebook 06.
-"""
+"""The captions that digit-clip learns from. Its digits, stroke widths and slants are true; the phrasing is random."""
 
 import string
 
 import numpy as np
 
-from helpers.strokes import slant, stroke_width
+from helpers.evaluation.clip import NUMERALS, WORDS
+from helpers.evaluation.strokes import slant, stroke_width
 
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-NUMERALS = tuple(string.digits)
-
-# A caption is an opening, a subject and an ending; every batch draws one of each, so that its captions differ only in
-# what they say of the image: then a pair that doesn't match is really wrong, and the same caption is really right.
+# A caption is an opening, a subject and an ending. Every batch draws one of each, so that its captions differ only in
+# what they say about the image: then a caption of another image is really wrong, and an identical one really right.
 OPENINGS = (
     "", "", "a photo of", "a picture of", "an image of", "a drawing of", "a scan of", "a sample of", "a close-up of",
     "this is", "here is", "here we see", "it shows", "someone wrote", "handwriting of", "mnist:", "label:", "my",
@@ -31,22 +26,9 @@ LEFT, RIGHT = ("leaning left", "slanted to the left"), ("leaning right", "slante
 # Thirds of the training images, in pixels and as a tangent: see `strokes`.
 WIDTH_LIMITS, SLANT_LIMITS = (2.5, 3.25), (0.03, 0.3)
 
-OFFICIAL_PROMPT = 'a photo of the number: "{}".'  # OpenAI's for MNIST
-# Digit-clip's training has none of these sentences, and few of their words.
-UNSEEN_PROMPTS = (
-    "my daughter drew the {} on this envelope",
-    "postal clerk, please read: {}",
-    "grayscale image showing a handwritten {} from the MNIST test set",
-    "which digit? I would say {}",
-    "{} as children learn to write it at school",
-    "blurry scribble that means {}",
-    "an old cheque with the amount {} on it",
-)
-DISTRACTING_PROMPT = "the answer to question one was {}"  # names a second number: a test of reading sentences
-
 
 def describe(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What captions can say of images `(n, 28, 28)` uint8 beside the digit: stroke width and lean, `(n,)` in 0..2.
+    """Stroke width and slant of images `(n, 28, 28)` uint8, for their captions: `(n,)` each, in 0..2.
 
     Measured on the pixels: 0 thin or leaning left, 1 neither, 2 thick or leaning right.
     """
@@ -55,7 +37,7 @@ def describe(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_captions(labels: np.ndarray, widths: np.ndarray, leans: np.ndarray, random: np.random.Generator) -> list[str]:
-    """One caption an image, all in the style that `random` draws: `labels`, `widths` and `leans` are `(n,)`."""
+    """One caption per image, all in the style that `random` draws: `labels`, `widths` and `leans` are `(n,)`."""
     opening, subject, ending = (random.choice(parts) for parts in (OPENINGS, SUBJECTS, ENDINGS))
     names = WORDS if random.random() < 0.5 else NUMERALS
     style = random.integers(2)
@@ -70,7 +52,7 @@ def write_captions(labels: np.ndarray, widths: np.ndarray, leans: np.ndarray, ra
 
 
 def _unknown_words(random: np.random.Generator) -> tuple[str, str]:
-    """Made-up words before and after, most often none: a reader's prompt will hold words that training never saw."""
+    """Made-up words before and after, usually none, because real prompts hold words that training never saw."""
 
     def words() -> str:
         count = random.integers(0, 4) if random.random() < 0.35 else 0
@@ -79,13 +61,3 @@ def _unknown_words(random: np.random.Generator) -> tuple[str, str]:
         )
 
     return words(), words()
-
-
-def digit_prompts(template: str = OFFICIAL_PROMPT, words: bool = False) -> list[str]:
-    """The ten prompts of one template, `{}` standing for the digit: "7", or "seven" with `words`.
-
-    Raises `ValueError` unless the template holds one `{}`.
-    """
-    if template.count("{}") != 1:
-        raise ValueError(f"template must hold one {{}} for the digit, not {template!r}.")
-    return [template.format(name) for name in (WORDS if words else NUMERALS)]

@@ -1,8 +1,8 @@
-"""digit-clip: a CLIP small enough to train on two cores and to ship, from MNIST and captions written for it.
+"""digit-clip: a CLIP small enough to train on two cores, from MNIST and captions written for it.
 
-The architecture is CLIP's own (`transformers.CLIPModel`), the loss too (Radford et al. 2021, figure 3); only the
-sizes, the vocabulary and the data are small. Its captions are in `captions`. Trained by `python -m helpers.clip
---train`, used in notebook 06.
+The architecture and the loss are CLIP's own (`transformers.CLIPModel`; Radford et al. 2021, figure 3). Only the sizes,
+the vocabulary and the data are small. Its captions are in `captions`. Used in notebook 06. `python -m helpers
+train-clip` trains it.
 """
 
 import dataclasses
@@ -18,23 +18,24 @@ import numpy as np
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from torch.nn import functional
-from tqdm import tqdm
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from helpers.captions import describe, write_captions
-from helpers.command_line import interrupts_noted
-from helpers.files import ASIDE, ASSETS, sha256_of_file, write_aside, write_record
+from helpers.evaluation.clip import DIGESTS
+from helpers.tools.checks import check_number, check_whole
+from helpers.tools.command_line import interrupts_noted
+from helpers.tools.files import ASIDE, atomic_write, sha256_of_file, write_record
+from helpers.tools.progress import progress_bar
+from helpers.workshop.captions import describe, write_captions
 
-DIGIT_CLIP = ASSETS / "digit-clip"
-DIGESTS = "sha256.json"  # in a trained folder: the SHA-256 of each of the files that transformers reads
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclasses.dataclass(frozen=True)
 class DigitClipConfig:
-    """The recipe; the defaults are the shipped one. Raises `ValueError` that names what no training can have."""
+    """The recipe; the defaults are those of the digit-clip that ships. Raises `ValueError` for an invalid setting."""
 
     epochs: int = 24  # passes over the 55,000 training images; under 30 minutes on 2 cores
-    batch_size: int = 128  # images that are told apart by their captions
+    batch_size: int = 128  # images that each caption is compared with
     learning_rate: float = 1.5e-3  # the peak, after the warm-up
     warm_up: float = 0.05  # share of the steps
     weight_decay: float = 0.05  # of matrices
@@ -43,13 +44,10 @@ class DigitClipConfig:
 
     def __post_init__(self) -> None:
         for name, smallest in {"epochs": 1, "batch_size": 2, "merges": 0, "seed": 0}.items():
-            value = getattr(self, name)
-            if type(value) is not int or value < smallest:
-                raise ValueError(f"{name} must be a whole number of at least {smallest}, not {value!r}.")
-        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
-            raise ValueError("learning_rate must be positive, and weight_decay not negative, both finite.")
-        if not 0 < self.warm_up < 1:
-            raise ValueError(f"warm_up must be between 0 and 1, a share of the steps, not {self.warm_up!r}.")
+            object.__setattr__(self, name, check_whole(name, getattr(self, name), smallest))
+        check_number("learning_rate", self.learning_rate, 0, above=True)
+        check_number("weight_decay", self.weight_decay, 0)
+        check_number("warm_up", self.warm_up, 0, 1, above=True, below=True)
 
 
 def build_tokenizer(captions: Iterable[str], merges: int) -> CLIPTokenizer:
@@ -83,21 +81,23 @@ def build_digit_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
 def contrastive_loss(
     image_embeds: torch.Tensor, text_embeds: torch.Tensor, caption: torch.Tensor, scale: torch.Tensor | float
 ) -> torch.Tensor:
-    """Radford et al. 2021, figure 3, where images with the same caption are all its positives.
+    """Radford et al. 2021, figure 3, except that all images with the same caption are its positives.
 
     `image_embeds` `(batch, d)` and `text_embeds` `(captions, d)` have unit length, `scale` multiplies their cosines
     (one over the temperature), and `caption` `(batch,)` names the row of each image's text.
     """
-    logits = scale * image_embeds @ text_embeds.T  # (batch, captions): each caption once, however many images have it
+    logits = (
+        scale * image_embeds @ text_embeds.T
+    )  # (batch, captions): each caption once, even if several images share it
     of_text = functional.cross_entropy(logits, caption)
-    right = functional.one_hot(caption, len(text_embeds)).float()  # (batch, captions)
-    right = right / right.sum(dim=0)  # an equal share for each of a caption's images
-    of_image = -(right * logits.log_softmax(dim=0)).sum(dim=0).mean()
+    target = functional.one_hot(caption, len(text_embeds)).float()  # (batch, captions)
+    target = target / target.sum(dim=0)  # an equal share for each of a caption's images
+    of_image = -(target * logits.log_softmax(dim=0)).sum(dim=0).mean()
     return (of_text + of_image) / 2
 
 
 def jitter(images: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-    """Images `(batch, 1, 28, 28)` moved by up to 2 pixels and stretched by up to a tenth: lean and digit stay."""
+    """Images `(batch, 1, 28, 28)` shifted by up to 2 pixels and stretched by up to a tenth, upright as before."""
     count = len(images)
     grid = np.zeros((count, 2, 3), np.float32)
     grid[:, [0, 1], [0, 1]] = random.uniform(0.9, 1.1, (count, 2))
@@ -108,7 +108,7 @@ def jitter(images: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
 
 
 class DigitClipTrainer:
-    """A training in progress: the network, its optimizer, and the step it has come to.
+    """A training in progress: the network, its optimizer and its step.
 
     `pictures` `(n, 28, 28)` uint8 and `labels` `(n,)`, n at least a batch.
     """
@@ -137,9 +137,9 @@ class DigitClipTrainer:
         return self.config.learning_rate * rise * (1 + math.cos(math.pi * max(0.0, done))) / 2
 
     def advance(self) -> float:
-        """One step on the batch that belongs to its number, whatever ran before; returns the loss.
+        """One step; returns the loss. The batch depends only on the step's number.
 
-        Raises `FloatingPointError` if the loss is no longer a number; the weights are then those before the step.
+        Raises `FloatingPointError` if the loss is no longer a number; the weights then stay as they were.
         """
         config, per_epoch = self.config, len(self.labels) // self.config.batch_size
         order = np.random.default_rng((config.seed, 2, self.step // per_epoch)).permutation(len(self.labels))
@@ -164,13 +164,13 @@ class DigitClipTrainer:
         return loss.item()
 
     def save_checkpoint(self, path: Path) -> None:
-        """All that `restore` needs."""
+        """Write everything that `restore` needs."""
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
-        with write_aside(path) as temporary:
+        with atomic_write(path) as temporary:
             torch.save({**state, "config": dataclasses.asdict(self.config)}, temporary)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint. Raises `ValueError` if it is damaged or of another recipe."""
+        """Resume from a checkpoint. Raises `ValueError` if it is damaged or belongs to another recipe."""
         try:
             state = torch.load(path, weights_only=True)
         except Exception as error:  # a damaged archive can raise almost anything
@@ -185,7 +185,7 @@ class DigitClipTrainer:
 
 
 def save_digit_clip(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer) -> None:
-    """The standard files that `from_pretrained` reads, and their SHA-256, all complete before the first is renamed."""
+    """Write the standard files that `from_pretrained` reads, and their SHA-256, all complete before one is renamed."""
     half = {"do_center_crop": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}  # pixels -> [-1, 1]
     processor = CLIPImageProcessorPil(size={"height": 28, "width": 28}, **half)
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,19 +202,19 @@ def train_digit_clip(
     config: DigitClipConfig,
     pictures: np.ndarray,
     labels: np.ndarray,
-    folder: str | Path = DIGIT_CLIP,
+    folder: str | Path,
     save_every_seconds: float = 180.0,
 ) -> CLIPModel:
-    """Train on images `(n, 28, 28)` uint8 and labels `(n,)`, write `folder`; a checkpoint there is gone on from.
+    """Train on images `(n, 28, 28)` uint8 and labels `(n,)` and write `folder`; resumes from a checkpoint there.
 
-    Ctrl-C saves, then raises `KeyboardInterrupt`; calling it again takes the course that the run would have had.
-    Raises `ValueError` for a checkpoint that is damaged or of another recipe, `FloatingPointError` as `advance` does.
+    Ctrl-C saves, then raises `KeyboardInterrupt`; the same call then resumes as if there had been no interruption.
+    Raises `ValueError` for a checkpoint that is damaged or of another recipe, and `FloatingPointError` as `advance`.
     """
-    trainer, checkpoint = DigitClipTrainer(config, pictures, labels), Path(folder) / "checkpoint.pt"
+    trainer, checkpoint = DigitClipTrainer(config, pictures, labels), Path(folder) / CHECKPOINT
     if checkpoint.exists():
         trainer.restore(checkpoint)
     last_save = time.monotonic()
-    bar = tqdm(total=trainer.steps, initial=trainer.step, unit="step", mininterval=1)
+    bar = progress_bar(total=trainer.steps, done=trainer.step)
     with bar, interrupts_noted() as interrupted:
         while trainer.step < trainer.steps:
             loss = trainer.advance()

@@ -1,0 +1,51 @@
+"""Make a network's report card: accuracy, R, coverage, CLIP, memorisation and more.
+
+An interrupted report resumes with the same command. The report goes into the network's folder, or into runs/ for a
+network that ships with the course. Notebook 06 explains it.
+"""
+
+import argparse
+from pathlib import Path
+
+from helpers.tools.command_line import add_network, check_new, check_output
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `evaluate`."""
+    add_network(parser)
+    parser.add_argument("--images", type=int, default=10_000, help="samples, 500 to 10000 (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="fixes the samples' noise (default %(default)s)")
+    parser.add_argument("--out", type=Path, help="JSON to write (default: evaluation.json in the network's folder)")
+    parser.add_argument("--replace", action="store_true", help="replace a finished report")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/evaluation"), help="for unfinished reports (%(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, write the report and print it."""
+    if arguments.out:  # before TensorFlow is imported
+        check_output(arguments.out)
+        check_new(arguments.out, arguments.replace)
+    import shutil
+
+    from helpers.checkpoints import PRETRAINED, load_digits_denoiser
+    from helpers.evaluation.report_card import REPORT, describe_run, evaluate, report_rows, work_folder
+    from helpers.tools.files import ASSETS, write_record
+
+    network = arguments.network or PRETRAINED
+    ships = network.resolve().is_relative_to(ASSETS)
+    out = arguments.out or (Path("runs") / network.name if ships else network) / REPORT
+    check_new(out, arguments.replace)
+    try:
+        report = evaluate(network, arguments.images, arguments.seed, arguments.work)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Stopped. {arguments.work} keeps what is finished; the same command resumes."
+        ) from None
+    write_record(out, report)
+    run_of_report = describe_run(network, load_digits_denoiser(network), arguments.images, arguments.seed)
+    shutil.rmtree(work_folder(run_of_report, arguments.work))
+    for measure, figure in report_rows(report):
+        print(f"{measure:58} {figure}")
+    print(f"The report is in {out}.")

@@ -1,0 +1,46 @@
+"""Compare recipes of training after equally long training, on the validation images.
+
+Finished rows are kept, and an interrupted training resumes with the same command.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `recipes`."""
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="names of recipes (default: all)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of training, each (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the training (default %(default)s)")
+    parser.add_argument("--images", type=int, default=2_000, help="samples per measure (default %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="folder (default %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train and measure every recipe that has no row yet."""
+    import keras
+
+    from helpers.tools.checks import check_choice, check_number
+    from helpers.tools.files import read_rows, write_rows
+    from helpers.training.objective import TrainingConfig
+    from helpers.training.trainer import one_stream_per_core
+    from helpers.workshop import recipes
+    from helpers.workshop.tuning import Yardstick
+
+    for name in arguments.recipes:
+        check_choice("RECIPE", name, tuple(recipes.RECIPES))
+    check_number("--minutes", arguments.minutes, 0, above=True)
+    table = arguments.out / "recipes.csv"
+    rows = read_rows(table) if table.exists() else []
+    one_stream_per_core(TrainingConfig.batch_size)  # before anything else uses TensorFlow
+    yardstick = Yardstick(arguments.images, validation=True)
+    try:
+        for name in arguments.recipes or recipes.RECIPES:
+            if any((row["recipe"], int(row["seed"])) == (name, arguments.seed) for row in rows):
+                continue
+            rows.append(recipes.run(name, arguments.seed, arguments.minutes, yardstick, arguments.out))
+            print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+            write_rows(table, rows)
+            keras.backend.clear_session()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Stopped. {table} keeps the finished rows; the same command resumes.") from None

@@ -1,0 +1,37 @@
+"""Train the two classifiers that measure the samples, about half an hour on 2 cores.
+
+An interrupted training resumes from its last epoch with the same command.
+"""
+
+import argparse
+from pathlib import Path
+
+from helpers.tools.command_line import check_output_folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `train-classifiers`."""
+    parser.add_argument("--out", type=Path, default=Path("runs/classifiers"), help="folder (default %(default)s)")
+    parser.add_argument("--replace", action="store_true", help="replace finished classifiers")
+    parser.add_argument("--epochs", type=int, default=16, help="passes over the training images (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and image order (default %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train each classifier that isn't there yet and print its record."""
+    check_output_folder(arguments.out)
+    from helpers.evaluation.classifiers import ROLES
+    from helpers.tools.checks import check_whole
+    from helpers.workshop.classifier_training import save_classifier, train_classifier
+
+    check_whole("--epochs", arguments.epochs, 1)
+    missing = [role for role in ROLES if arguments.replace or not (arguments.out / f"{role}.json").exists()]
+    if not missing:
+        raise ValueError(f"{arguments.out} holds both classifiers: choose another --out, or add --replace.")
+    for role in missing:
+        backup = arguments.out / f"unfinished-{role}"
+        try:
+            classifier = train_classifier(role, arguments.epochs, seed=arguments.seed, backup=backup)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("Stopped. The same command resumes from the last finished epoch.") from None
+        print(role, save_classifier(classifier, arguments.out), flush=True)

@@ -1,0 +1,36 @@
+"""Train digit-clip, the small CLIP of notebook 06, about half an hour on 2 cores.
+
+Ctrl-C saves, and the same command resumes.
+"""
+
+import argparse
+from pathlib import Path
+
+from helpers.tools.command_line import check_output_folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `train-clip`."""
+    parser.add_argument("--out", type=Path, default=Path("runs/digit-clip"), help="folder (default %(default)s)")
+    parser.add_argument("--replace", action="store_true", help="replace a finished digit-clip")
+    parser.add_argument("--epochs", type=int, default=24, help="passes over the training images (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and captions (default %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, or resume the training."""
+    check_output_folder(arguments.out)
+    from helpers.data import load_mnist, training_split
+    from helpers.evaluation.clip import DIGESTS
+    from helpers.workshop.digit_clip import CHECKPOINT, DigitClipConfig, train_digit_clip
+
+    config = DigitClipConfig(epochs=arguments.epochs, seed=arguments.seed)
+    is_finished = (arguments.out / DIGESTS).exists() and not (arguments.out / CHECKPOINT).exists()
+    if is_finished and not arguments.replace:
+        raise ValueError(f"{arguments.out} holds a finished CLIP: choose another --out, or add --replace.")
+    try:
+        train_digit_clip(config, *training_split(load_mnist()), arguments.out)
+    except KeyboardInterrupt as interrupt:
+        said = interrupt.args[0] if interrupt.args else "Stopped."
+        raise KeyboardInterrupt(f"{said} The same command resumes the training.") from None
+    print(f"Done: {arguments.out} holds the trained CLIP. `python -m helpers clip {arguments.out}` judges it.")

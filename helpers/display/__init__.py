@@ -1,0 +1,32 @@
+"""Figures, sliders and a page that needs no kernel. They show what the stages of the course compute."""
+
+from helpers.display.explorers import DenoisingScrubber, DrawDigits, ForwardScrubber, GuidanceExplorer
+from helpers.display.images import histogram
+from helpers.display.plots import (
+    COLOURS,
+    show_curve,
+    show_filmstrip,
+    show_images,
+    show_matrices,
+    show_pipeline,
+    show_unet,
+    use_course_style,
+)
+from helpers.display.trajectories import record_trajectories
+
+__all__ = [
+    "use_course_style",
+    "COLOURS",
+    "show_pipeline",
+    "show_images",
+    "show_filmstrip",
+    "show_curve",
+    "show_matrices",
+    "show_unet",
+    "histogram",
+    "record_trajectories",
+    "ForwardScrubber",
+    "DenoisingScrubber",
+    "GuidanceExplorer",
+    "DrawDigits",
+]

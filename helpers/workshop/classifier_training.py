@@ -1,0 +1,74 @@
+"""Training of the two classifiers that measure the samples. `python -m helpers train-classifiers` runs it."""
+
+import helpers.tools.quiet  # noqa: F401
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from helpers.data import load_mnist, make_dataset, to_model_range, training_split, validation_split
+from helpers.evaluation.classifiers import build_classifier, digit_accuracy
+from helpers.tools.files import atomic_write, sha256_of_file, write_record
+
+
+def train_classifier(
+    role: str,
+    epochs: int = 16,
+    batch_size: int = 128,
+    seed: int = 0,
+    verbose: int = 2,
+    backup: str | Path | None = None,
+) -> keras.Model:
+    """Train on the training split, with images slightly rotated and shifted. Nothing is selected.
+
+    `backup`: a folder that keeps the last finished epoch; after an interruption the same call resumes from it.
+    """
+    images, labels = training_split(load_mnist())
+    keras.utils.set_random_seed(seed)
+    classifier = build_classifier(role)
+    vary = keras.Sequential(
+        [
+            layers.RandomRotation(0.03, fill_mode="constant", fill_value=-1.0),  # +-11 degrees
+            layers.RandomTranslation(0.08, 0.08, fill_mode="constant", fill_value=-1.0),
+        ]
+    )
+    steps = epochs * (len(images) // batch_size)
+    sample_ids = tf.data.Dataset.range(steps * batch_size).batch(batch_size)
+    data = (
+        make_dataset(images, labels, batch_size, seed, sample_ids)
+        .map(lambda x, y: (vary(x, training=True), y))
+        .prefetch(2)
+    )
+    # Keras counts the decay from the end of the warm-up.
+    rate = keras.optimizers.schedules.CosineDecay(
+        1e-4, steps - steps // 20, warmup_target=4e-3, warmup_steps=steps // 20
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), loss, metrics=["accuracy"])
+    callbacks = [keras.callbacks.BackupAndRestore(backup)] if backup else []
+    classifier.fit(data.repeat(), epochs=epochs, steps_per_epoch=steps // epochs, verbose=verbose, callbacks=callbacks)
+    return classifier
+
+
+def save_classifier(classifier: keras.Model, folder: Path) -> dict:
+    """Write weights and a record of the accuracy on validation and test images; returns the record."""
+    mnist = load_mnist()
+    validation_images, validation_labels = validation_split(mnist)
+    bare = build_classifier(classifier.name)  # a trained one would also save its optimizer's state, twice its size
+    bare.set_weights(classifier.get_weights())
+    record = {
+        "parameters": classifier.count_params(),
+        "validation_accuracy": digit_accuracy(classifier, to_model_range(validation_images), validation_labels),
+        "test_accuracy": digit_accuracy(classifier, to_model_range(mnist.test_images), mnist.test_labels),
+    }
+    # Both are written before the first is renamed: a full disk leaves the old classifier, not parts of both.
+    with (
+        atomic_write(folder / f"{classifier.name}.json") as record_file,
+        atomic_write(folder / f"{classifier.name}.weights.h5") as weights_file,
+    ):
+        bare.save_weights(weights_file)
+        record["weights_sha256"] = sha256_of_file(weights_file)
+        write_record(record_file, record)
+    return record
