@@ -19,7 +19,7 @@ from helpers.tools.checks import check_whole
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """How much noise each of the steps adds: `betas` `(steps,)` float64, each in (0, 1).
+    """The noise that each step adds: `betas` `(steps,)` float64, each in (0, 1).
 
     `alpha_bars[t]` is the share of the image's variance left after step t, t in 0..steps-1. All arrays are
     float64 NumPy, computed once; TensorFlow code casts them once. Raises `ValueError` for betas outside

@@ -47,5 +47,5 @@ def run(arguments: argparse.Namespace) -> None:
     run_of_report = describe_run(network, load_digits_denoiser(network), arguments.images, arguments.seed)
     shutil.rmtree(work_folder(run_of_report, arguments.work))
     for measure, figure in report_rows(report):
-        print(f"{measure:58} {figure}")
+        print(f"{measure:84} {figure}")
     print(f"The report is in {out}.")

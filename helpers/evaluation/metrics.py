@@ -31,7 +31,7 @@ class FrechetRatio(NamedTuple):
 
 
 class Memorisation(NamedTuple):
-    """Whether generated images lie closer to the training images than unseen real images do."""
+    """A comparison of generated and unseen real images by their distance to the training images."""
 
     auc: float  # probability that a generated image lies closer than a test image, in [0, 1]; 0.5 without copying
     auc_interval: tuple[float, float]  # its 95 % bootstrap interval

@@ -131,23 +131,23 @@ def report_rows(report: dict) -> list[tuple[str, str]]:
     rows = {
         "generated images": f"{report['images']:,}",
         "digit accuracy, by a classifier that took no part in tuning": _percent(digits),
-        "its lowest digit": f"{digits['per_digit'][worst]['share']:.1%} ({worst})",
-        "digit-clip's zero-shot accuracy": _percent(clip["generated"]),
-        "the same on the real test digits": _percent(clip["real"]),
-        "R: Frechet distance over that of real images": f"{frechet['ratio']:.2f}",
-        "the two distances, spread of the second over five draws": f"{distances} +- {frechet['floor_spread']:.3f}",
-        "coverage, as a share of that of real images": f"{cover['share']:.1%}",
-        "accuracy of a CNN trained on them": f"{value['generated']:.2%}",
-        "accuracy of a CNN trained on equally many real ones": f"{value['real']:.2%}",
+        "lowest accuracy of a single digit": f"{digits['per_digit'][worst]['share']:.1%} ({worst})",
+        "zero-shot accuracy of digit-clip": _percent(clip["generated"]),
+        "zero-shot accuracy of digit-clip on the real test digits": _percent(clip["real"]),
+        "R: Frechet distance relative to that of real images": f"{frechet['ratio']:.2f}",
+        "the two distances, the second with its spread over five draws": f"{distances} +- {frechet['floor_spread']:.3f}",
+        "coverage, relative to that of real images": f"{cover['share']:.1%}",
+        "accuracy on real digits of a CNN trained on them": f"{value['generated']:.2%}",
+        "accuracy of a CNN trained on as many real digits": f"{value['real']:.2%}",
     }
     for space, found in report["copies"].items():
         low, high = found["auc_interval"]
         closer = {"share": found["share_closer"], "interval": found["share_closer_interval"]}
         flag = ": look at the pairs" if found["flagged"] else ""
-        rows[f"closer to training images than a test image is, {space}"] = (
+        rows[f"probability of being closer to the training images than a test image is, in {space}"] = (
             f"{found['auc']:.3f} ({low:.3f} to {high:.3f})"
         )
-        rows[f"closer than 99 % of test images, {space}"] = _percent(closer) + flag
+        rows[f"share closer to the training images than 99 % of test images are, in {space}"] = _percent(closer) + flag
     return list(rows.items())
 
 

@@ -55,7 +55,7 @@ def check_finite(name: str, values: np.ndarray, dimensions: int, dtype: type | N
 
 
 def in_model_range(images: np.ndarray) -> bool:
-    """Whether all values are in [-1, 1], up to rounding. NaN isn't."""
+    """True if all values are in [-1, 1], up to rounding, and none is NaN."""
     return bool(np.all(np.abs(images) <= 1.001))
 
 

@@ -88,13 +88,13 @@ def slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
 
 
 def is_alone(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this is the training's only process."""
+    """True if this is the training's only process."""
     resolver = strategy.cluster_resolver
     return resolver is None or not resolver.task_type
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the files: the chief, or without a chief the first worker."""
+    """True if this process writes the files: the chief, or without a chief the first worker."""
     if is_alone(strategy) or strategy.cluster_resolver.task_type == "chief":
         return True
     resolver = strategy.cluster_resolver

@@ -127,7 +127,10 @@ def validation_mse(
         raise ValueError(f"images must be at least {schedule.steps}, one for each t, not {len(images)}.")
 
     @tf.function(reduce_retracing=True)
-    def errors(x_0: tf.Tensor, t: tf.Tensor, y: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def errors(
+        x_0: tf.Tensor, t: tf.Tensor, y: tf.Tensor, sample_ids: tf.Tensor, round_: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        noise = per_sample_noise(seed, sample_ids, tuple(x_0.shape[1:]), step=round_)  # (batch, 28, 28, 1)
         x_t = add_noise(schedule, x_0, t, noise)
         predicted = predict_noise(denoiser, x_t, t, y)
         image = tf.clip_by_value(predict_x_0(schedule, x_t, t, predicted), -1.0, 1.0)
@@ -141,8 +144,8 @@ def validation_mse(
         sample_ids = np.arange(first, first + len(x_0))
         for round_ in range(per_image):
             t = ((sample_ids + round_ * schedule.steps // per_image) % schedule.steps).astype(np.int32)
-            noise = per_sample_noise(seed, sample_ids, tuple(x_0.shape[1:]), step=round_)
-            for row, error in zip(total, errors(x_0, tf.constant(t), y, noise), strict=True):
+            found = errors(x_0, tf.constant(t), y, tf.constant(sample_ids), tf.constant(round_))
+            for row, error in zip(total, found, strict=True):
                 np.add.at(row, t, error.numpy())
             np.add.at(count, t, 1)
     return ValidationMse(*(total / count))
