@@ -18,10 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train and measure every recipe that has no row yet."""
+    import helpers.tools.quiet  # noqa: F401
+
     import keras
 
     from helpers.tools.checks import check_choice, check_number
-    from helpers.tools.files import read_rows, write_rows
+    from helpers.tools.files import read_record, read_rows, write_record, write_rows
     from helpers.training.objective import TrainingConfig
     from helpers.training.trainer import one_stream_per_core
     from helpers.workshop import recipes
@@ -30,10 +32,17 @@ def run(arguments: argparse.Namespace) -> None:
     for name in arguments.recipes:
         check_choice("RECIPE", name, tuple(recipes.RECIPES))
     check_number("--minutes", arguments.minutes, 0, above=True)
+    comparison, described = (
+        {"minutes": arguments.minutes, "images": arguments.images},
+        arguments.out / "comparison.json",
+    )
+    if described.exists() and read_record(described) != comparison:
+        raise ValueError(f"{arguments.out} compares with other --minutes or --images: choose another --out.")
     table = arguments.out / "recipes.csv"
     rows = read_rows(table) if table.exists() else []
     one_stream_per_core(TrainingConfig.batch_size)  # before anything else uses TensorFlow
     yardstick = Yardstick(arguments.images, validation=True)
+    write_record(described, comparison)
     try:
         for name in arguments.recipes or recipes.RECIPES:
             if any((row["recipe"], int(row["seed"])) == (name, arguments.seed) for row in rows):

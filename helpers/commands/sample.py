@@ -55,7 +55,9 @@ def run(arguments: argparse.Namespace) -> None:
     denoiser = load_denoiser(arguments.network or PRETRAINED)
     settings, labels = settings.on(denoiser.schedule), parse_labels(arguments.digits, denoiser.config)
     is_animated = arguments.out.suffix != ".png"
-    frames = arguments.frames or (settings.steps + 1 if is_animated else 1)
+    frames = arguments.frames
+    if frames is None:
+        frames = settings.steps + 1 if is_animated else 1
     check_whole("--frames", frames, 2 if is_animated else 1, settings.steps + 1)
     # The finished digits are the last frame; the others are spread over the steps, the noise first.
     keep = np.linspace(0, settings.steps, frames, dtype=int)[:-1] if frames > 1 else None

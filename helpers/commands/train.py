@@ -83,5 +83,6 @@ def run(arguments: argparse.Namespace) -> None:
         )
     except KeyboardInterrupt as interrupt:
         said = interrupt.args[0] if interrupt.args else "Stopped."
-        raise KeyboardInterrupt(f"{said} The same command resumes the training.") from None
+        command = "The same command without --replace" if arguments.replace else "The same command"
+        raise KeyboardInterrupt(f"{said} {command} resumes the training.") from None
     print(f"Done: {arguments.out if is_chief(strategy) else 'the first worker'} holds the trained network.")

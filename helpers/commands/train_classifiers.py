@@ -29,7 +29,9 @@ def run(arguments: argparse.Namespace) -> None:
     if not missing:
         raise ValueError(f"{arguments.out} holds both classifiers: choose another --out, or add --replace.")
     for role in missing:
-        backup = arguments.out / f"unfinished-{role}"
+        backup = arguments.out / f"unfinished-{role}-{arguments.epochs}-epochs-seed-{arguments.seed}"
+        if others := set(arguments.out.glob(f"unfinished-{role}-*")) - {backup}:
+            raise ValueError(f"{min(others)} belongs to another recipe; delete it to start anew.")
         try:
             classifier = train_classifier(role, arguments.epochs, seed=arguments.seed, backup=backup)
         except KeyboardInterrupt:

@@ -21,13 +21,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, or resume the training."""
     check_output_folder(arguments.out)
     from helpers.data import load_mnist, training_split
-    from helpers.evaluation.clip import DIGESTS
     from helpers.workshop.digit_clip import CHECKPOINT, DigitClipConfig, train_digit_clip
 
     config = DigitClipConfig(epochs=arguments.epochs, seed=arguments.seed)
-    is_finished = (arguments.out / DIGESTS).exists() and not (arguments.out / CHECKPOINT).exists()
+    # Every trained network has a config.json: other CLIPs and denoisers aren't overwritten either.
+    is_finished = (arguments.out / "config.json").exists() and not (arguments.out / CHECKPOINT).exists()
     if is_finished and not arguments.replace:
-        raise ValueError(f"{arguments.out} holds a finished CLIP: choose another --out, or add --replace.")
+        raise ValueError(f"{arguments.out} holds a finished network: choose another --out, or add --replace.")
     try:
         train_digit_clip(config, *training_split(load_mnist()), arguments.out)
     except KeyboardInterrupt as interrupt:

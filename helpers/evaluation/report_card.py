@@ -127,7 +127,8 @@ def report_rows(report: dict) -> list[tuple[str, str]]:
     """(measure, figure with its interval) for each line of the report card."""
     digits, clip, frechet, cover = (report[name] for name in ("digits", "clip", "frechet", "coverage"))
     worst = min(range(10), key=lambda digit: digits["per_digit"][digit]["share"])
-    value, distances = report["training_value"], f"{frechet['distance']:.3f} over {frechet['floor']:.3f}"
+    value = report["training_value"]
+    distances = f"{frechet['distance']:.3f} over {frechet['floor']:.3f} +- {frechet['floor_spread']:.3f}"
     rows = {
         "generated images": f"{report['images']:,}",
         "digit accuracy, by a classifier that took no part in tuning": _percent(digits),
@@ -135,7 +136,7 @@ def report_rows(report: dict) -> list[tuple[str, str]]:
         "zero-shot accuracy of digit-clip": _percent(clip["generated"]),
         "zero-shot accuracy of digit-clip on the real test digits": _percent(clip["real"]),
         "R: Frechet distance relative to that of real images": f"{frechet['ratio']:.2f}",
-        "the two distances, the second with its spread over five draws": f"{distances} +- {frechet['floor_spread']:.3f}",
+        "the two distances, the second with its spread over five draws": distances,
         "coverage, relative to that of real images": f"{cover['share']:.1%}",
         "accuracy on real digits of a CNN trained on them": f"{value['generated']:.2%}",
         "accuracy of a CNN trained on as many real digits": f"{value['real']:.2%}",

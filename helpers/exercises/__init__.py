@@ -1,8 +1,9 @@
 """The self-checks of the notebooks' exercises, `print(check_...(answer))`, and the patients of the break-it lab.
 
-A check takes an answer and returns one sentence. For a right answer it says what the answer means. For a plausible
-wrong one it gives a hint that names the slip but not the answer. None is "not answered yet". The right answers are
-written out in these files, and tests compare them with the helpers. `notebooks/solutions/` has the reasoning.
+A check takes an answer and returns a short reply. If the answer is right, the reply says what it means. If it is a
+plausible mistake, the reply is a hint that names the mistake but doesn't reveal the answer. None means "not answered
+yet". These files contain the right answers, and tests compare them with the helpers. `notebooks/solutions/` explains
+them.
 """
 
 from helpers.exercises.broken import patient, symptoms

@@ -1,8 +1,8 @@
-"""How the exercises' self-checks read an answer, and what they say to one that isn't right.
+"""Tools of the exercises' self-checks: they read an answer and choose the reply.
 
-An answer is a number, a few numbers, or a function. Whatever it is, the reader gets one sentence, never a
-traceback: "Right: ...", "Not yet: ..." with a hint, or that there is no answer yet. The checks themselves are in
-`exercises_01_to_03` and `exercises_04_to_06`.
+An answer is a number, several numbers, or a function. The reader always gets a short reply, never a traceback:
+"Right: ...", "Not yet: ..." with a hint, or "Not answered yet." The checks themselves are in `notebook_01` to
+`notebook_06`.
 """
 
 import copy
@@ -16,15 +16,15 @@ PENDING = "Not answered yet."
 
 
 class NoAnswer(Exception):
-    """The exercise is still as it was handed out."""
+    """The exercise hasn't been answered yet."""
 
 
 class Unusable(ValueError):
-    """What was given can't be an answer; the message is the rest of the sentence after "Not yet: "."""
+    """The answer can't be checked. The message completes the sentence that begins with "Not yet: "."""
 
 
 def self_check(check: Callable[[object], str]) -> Callable[[object], str]:
-    """A check that answers every input with one sentence: `PENDING` for None, "Not yet: ..." for the unusable."""
+    """A check that never raises an error: it returns `PENDING` for None, and "Not yet: ..." for an unusable answer."""
 
     @functools.wraps(check)
     def checked(answer: object) -> str:
@@ -55,7 +55,7 @@ def numbers(answer: object, count: int) -> np.ndarray:
             raise TypeError
         values = values.astype(np.float64).reshape(-1)
     except OverflowError:
-        raise Unusable("that number is too large to be checked, and far too large to be right.") from None
+        raise Unusable("that number is too large to check, and far too large to be right.") from None
     except (TypeError, ValueError):
         raise Unusable(f"the answer should be {wanted}, not {_first_line(repr(answer))}.") from None
     if len(values) != count:
@@ -79,21 +79,19 @@ def whole_number(answer: object, lowest: int, highest: int) -> int:
 
 
 def result(function: object, arguments: Sequence, shape: tuple[int, ...] = ()) -> np.ndarray:
-    """What a reader's function returns for copies of the arguments, as an array of `shape`, all finite.
+    """The result of a reader's function for copies of the arguments, as an array of `shape`, all finite.
 
-    Raises `NoAnswer` if it returns None, `Unusable` if it isn't a function, stops with an error, or returns
-    something else.
+    Raises `NoAnswer` if it returns None, and `Unusable` if it isn't a function, raises an error, or returns anything
+    else.
     """
     if not callable(function):
-        raise Unusable(
-            f"the check needs the function itself, its name without brackets, not {type(function).__name__}."
-        )
+        raise Unusable(f"pass the function itself, by its name without brackets, not {type(function).__name__}.")
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             returned = function(*copy.deepcopy(list(arguments)))
             values = None if returned is None else np.asarray(returned)
-    except Exception as error:  # it is the reader's code: anything can happen
+    except Exception as error:  # a reader's code may raise anything
         raise Unusable(f"your function stopped with {type(error).__name__}: {_first_line(error)}") from None
     if values is None:
         raise NoAnswer
@@ -104,12 +102,12 @@ def result(function: object, arguments: Sequence, shape: tuple[int, ...] = ()) -
     if values.shape != shape:
         raise Unusable(f"your function should return shape {shape} here, not {values.shape}.")
     if not np.isfinite(values).all():
-        raise Unusable("your function returns infinity or NaN.")
+        raise Unusable("your function returned infinity or NaN.")
     return values
 
 
 def same(found: object, wanted: object, rtol: float) -> bool:
-    """Whether two numbers or arrays agree, to `rtol` of the largest of the wanted ones."""
+    """Whether two numbers or arrays agree to within `rtol` times the largest expected magnitude."""
     found, wanted = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
     return found.shape == wanted.shape and bool(np.all(np.abs(found - wanted) <= rtol * np.abs(wanted).max()))
 
@@ -117,9 +115,9 @@ def same(found: object, wanted: object, rtol: float) -> bool:
 def wrong_number(
     found: object, right: object, mistakes: Sequence[tuple[object, str]], otherwise: str, rtol: float = 2e-3
 ) -> str | None:
-    """None if `found`, a number or an array of them, is right, else "Not yet: " with a hint.
+    """None if `found`, a number or an array, is right; else "Not yet: " with a hint.
 
-    The hint is the one that belongs to this mistake, or `otherwise`.
+    `mistakes` pairs wrong values with their hints. Any other wrong value gets the hint `otherwise`.
     """
     if same(found, right, rtol):
         return None
@@ -134,15 +132,15 @@ def wrong_function(
     otherwise: str,
     rtol: float = 2e-3,
 ) -> str | None:
-    """The same for a function: it and each mistake are called with the arguments of every case.
+    """The same for a function, which is called, like each mistake, with the arguments of every case.
 
-    A hint is given only if the mistake explains all that the function returned.
+    A mistake gives its hint only if it agrees with the function in every case.
     """
     wanted = [np.asarray(right(*case)) for case in cases]
     found = [result(function, case, array.shape) for case, array in zip(cases, wanted, strict=True)]
     agrees = lambda values: all(same(f, v, rtol) for f, v in zip(found, values, strict=True))  # noqa: E731
     if agrees(wanted):
         return None
-    with np.errstate(all="ignore"):  # a mistake may well divide by zero
+    with np.errstate(all="ignore"):  # a mistake may divide by zero
         hints = (hint for wrong, hint in mistakes if agrees([wrong(*case) for case in cases]))
         return "Not yet: " + next(hints, otherwise)

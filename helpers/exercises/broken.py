@@ -1,10 +1,10 @@
-"""Five samplers with one fault each, on purpose: the patients of notebook 05's break-it lab.
+"""Five samplers with one deliberate fault each: the patients of notebook 05's break-it lab.
 
 **If you are working on the lab, read no further: the names below are the diagnoses.**
 
 Don't copy anything from here. Each patient is `helpers.sampling.sample` itself with a badly trained network, a network
-that receives wrong inputs, or an option that should never be switched off. The solutions of notebook 05 give the
-diagnoses, with the reasoning.
+that receives wrong inputs, or an option that should never be switched off. The solutions of notebook 05 explain the
+diagnoses.
 """
 
 import helpers.tools.quiet  # noqa: F401
@@ -32,14 +32,14 @@ def healthy() -> Sampler:
 
 
 def unscaled_schedule() -> Sampler:
-    """Trained with betas from 1e-4 to 0.02 over 100 steps: at t = 99 it always saw 60 % of the image's signal."""
+    """Trained with betas from 1e-4 to 0.02 over 100 steps: even at t = 99, 60 % of the image's signal was left."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the schedule itself warns of its fault
         return functools.partial(sample, load_denoiser(ASSETS / "broken" / "unscaled-schedule"))
 
 
 def unclipped() -> Sampler:
-    """The x_0 of a network that predicts the noise isn't clipped, and its errors are magnified up to 2029 times."""
+    """The predicted x_0 isn't clipped. The network predicts the noise, so x_0 magnifies its errors up to 2029 times."""
     return functools.partial(sample, load_denoiser(PRETRAINED_NOISE), clip_x_0=False)
 
 
@@ -51,17 +51,17 @@ def reversed_times() -> Sampler:
 
 
 def no_label_dropout() -> Sampler:
-    """Trained with a label on every image: label -1 occurred nowhere in its training."""
+    """Trained with a label on every image: the network never saw label -1."""
     return functools.partial(sample, load_denoiser(ASSETS / "broken" / "no-label-dropout"))
 
 
 def wrong_sign() -> Sampler:
-    """noise_uncond - guidance_scale * (noise_cond - noise_uncond): away from the digit."""
+    """noise_uncond - guidance_scale * (noise_cond - noise_uncond), which guides away from the digit."""
     denoiser = load_denoiser()
 
     def mirrored(x_t: keras.KerasTensor, t: keras.KerasTensor, labels: keras.KerasTensor) -> keras.KerasTensor:
-        # uncond - (cond - uncond) in place of cond, and uncond unchanged, which mirrors to itself: with these two the
-        # right formula gives the wrong one, at every scale.
+        # This replaces cond by uncond - (cond - uncond), and leaves uncond as it is. Put into the correct formula, the
+        # two give the wrong one at every scale.
         uncond = denoiser.unet([x_t, t, -keras.ops.ones_like(labels)])
         return 2 * uncond - denoiser.unet([x_t, t, labels])
 
@@ -69,7 +69,7 @@ def wrong_sign() -> Sampler:
 
 
 def _sampler(denoiser: Denoiser, answer: Callable[..., keras.KerasTensor]) -> Sampler:
-    """`sample` with a network that returns `answer(x_t, t, labels)` in place of the denoiser's own."""
+    """`sample` with a network that returns `answer(x_t, t, labels)` instead of the denoiser's own output."""
     network = keras.Model(denoiser.unet.inputs, answer(*denoiser.unet.inputs))
     return functools.partial(sample, denoiser._replace(unet=network))
 
@@ -83,9 +83,9 @@ PATIENTS = {
 }
 
 
-@functools.cache  # each network is loaded, and its loop compiled, only once
+@functools.cache  # loads each network and compiles its loop only once
 def patient(name: str) -> Sampler:
-    """Patient "A" to "E", or "healthy": called like `sample`, without a denoiser.
+    """The sampler of patient "A" to "E", or of "healthy". It is called like `sample`, but without a denoiser.
 
     Patient E's images `(n, 28, 28, 1)` float32 may leave [-1, 1]. Raises `ValueError` for any other name.
     """
@@ -98,17 +98,18 @@ def patient(name: str) -> Sampler:
 class Symptoms(NamedTuple):
     """Measures of a sampler's images."""
 
-    accuracy: float  # share of the digits that are classified as requested; 0.1 by chance
+    accuracy: float  # share of the digits that are classified as requested; 0.1 by chance alone
     brightness: float  # their mean pixel
     roughness: float  # mean distance between a pixel and the one below it, in [0, 2]
-    largest: float  # largest |pixel|, before clipping
-    unlabelled: float  # mean pixel of the images that were drawn with label -1
+    largest: float  # largest |pixel| before clipping
+    unlabelled: float  # mean pixel of the images drawn with label -1
 
 
 def symptoms(images: np.ndarray, labels: np.ndarray, classifier: keras.Model) -> Symptoms:
-    """Measure images `(n, 28, 28, 1)` drawn with `labels` `(n,)`, among them digits as well as -1.
+    """Measure images `(n, 28, 28, 1)` drawn with `labels` `(n,)`, which must hold digits as well as -1.
 
-    `classifier` is one of the two. Values outside [-1, 1] are clipped, as on a screen, for all measures but `largest`.
+    `classifier` is one of the two of `load_classifier`. As on a screen, values outside [-1, 1] are clipped for every
+    measure except `largest`.
     """
     seen, labelled = np.clip(images, -1, 1), labels >= 0
     return Symptoms(

@@ -7,25 +7,25 @@ from helpers.exercises.answers import numbers, self_check, wrong_function, wrong
 
 @self_check
 def check_times(answer: object) -> str:
-    """05.1: the five t at which a sampler with 5 steps asks a network of 100, in order."""
+    """05.1: the five t, in order, at which a sampler with 5 steps asks a network that was trained on 100."""
     times = numbers(answer, 5)
     mistakes = [
-        ([100, 80, 60, 40, 20], "the course counts t from 0. Is there a t = 100?"),
-        ([80, 60, 40, 20, 0], "at the first of them some of the image is left. What does sampling start from?"),
+        ([100, 80, 60, 40, 20], "this course counts t from 0. Is there a t = 100?"),
+        ([80, 60, 40, 20, 0], "at the first of these t some of the image is left. What does sampling start from?"),
         (
             [99, 74, 50, 25, 0],
-            "these are only four even strides. After the last one the image must be clean.",
+            "these t are only four even strides apart. The fifth stride must end at the clean image.",
         ),
         (
             [99, 74, 49, 24, 0],
-            "these are only four even strides. After the last one the image must be clean.",
+            "these t are only four even strides apart. The fifth stride must end at the clean image.",
         ),
-        ([19, 39, 59, 79, 99], "that is the forward direction. Which is asked first?"),
+        ([19, 39, 59, 79, 99], "that is the forward direction. Which t comes first in sampling?"),
         ([99, 98, 97, 96, 95], "five strides of one step each don't reach the clean image."),
     ]
-    otherwise = "set `steps` to 5 in the cell above, and read where the network is asked."
+    otherwise = "set `steps` to 5 in the cell above. It prints the t at which the network is asked."
     return wrong_number(times, [99, 79, 59, 39, 19], mistakes, otherwise, rtol=0) or (
-        "Right: it starts where training saw pure noise, and the last stride ends at the clean image, past t = 0."
+        "Right: sampling starts where training saw pure noise, and its last stride ends at the clean image, past t = 0."
     )
 
 
@@ -34,22 +34,25 @@ def check_conventions(answer: object) -> str:
     """05.2: the guidance_scale of (4 cond - 3 uncond, cond - 2 (uncond - cond)), two numbers."""
     first, second = numbers(answer, 2)
     firsts = [
-        (3, "first formula: that is the paper's w. What is it in this course's convention?"),
-        (7, "first formula: sort by cond and uncond; only one of them carries the scale alone."),
+        (3, "first formula: that is w in the paper's convention. What is the scale in this course's?"),
+        (
+            7,
+            "first formula: don't add up the two numbers. Which prediction is multiplied by the scale alone?",
+        ),
         (1, "first formula: the two weights add up to 1 at *any* scale."),
-        (-3, "first formula: that is the weight of uncond, which is 1 - guidance_scale."),
+        (-3, "first formula: that is the weight of uncond, 1 - guidance_scale."),
     ]
     seconds = [
-        (2, "second formula: set its 2 to 0. Which scale is that?"),
-        (1, "second formula: what is left if its 2 is 0? Count on from there, in the other direction."),
-        (-1, "second formula: two minus signs. Does it go towards the digit or away from it?"),
-        (-2, "second formula: two minus signs. Does it go towards the digit or away from it?"),
+        (2, "second formula: replace its 2 by 0. Which scale is that?"),
+        (1, "second formula: that would be the scale with 0 in place of its 2. Does the 2 raise or lower it?"),
+        (-1, "second formula: it has two minus signs. Does it guide towards the digit or away from it?"),
+        (-2, "second formula: it has two minus signs. Does it guide towards the digit or away from it?"),
     ]
-    more = " formula: write it as a * cond + b * uncond, do the same with the course's formula, and compare a."
+    more = " formula: write it as a * cond + b * uncond, do the same with the course's formula, and compare the two a."
     return (
         wrong_number(first, 4, firsts, "first" + more)
         or wrong_number(second, 3, seconds, "second" + more)
-        or "Right: whenever the weights add up to 1, the scale is the weight of cond."
+        or "Right: if the two weights add up to 1, the scale is the weight of cond."
     )
 
 
@@ -70,7 +73,7 @@ def check_ddim_step(answer: object) -> str:
     mistakes = [
         (
             lambda *c: step(*c, of_noise=lambda after, s: np.sqrt(1 - after)),
-            "with fresh noise on top, the variance is now more than 1 - bar_next. Something must make room.",
+            "with fresh noise on top, the variance exceeds 1 - bar_next. The predicted noise must make room.",
         ),
         (
             lambda *c: step(*c, of_noise=lambda after, s: np.sqrt(1 - after) - s),
@@ -78,24 +81,27 @@ def check_ddim_step(answer: object) -> str:
         ),
         (
             lambda *c: step(*c, of_noise=lambda after, s: np.sqrt(1 - after - s)),
-            "sigma is a standard deviation, and stands among variances.",
+            "you mixed sigma, a standard deviation, with variances.",
         ),
         (
             lambda *c: step(*c, of_noise=lambda after, s: 1 - after - s**2),
-            "that is the variance that the predicted noise should have. What is it multiplied by, then?",
+            "that is the variance that the predicted noise should get. So what is the noise multiplied by?",
         ),
-        (lambda *c: step(*c, of_fresh=lambda s: s**2), "sigma is the standard deviation of the fresh noise already."),
+        (
+            lambda *c: step(*c, of_fresh=lambda s: s**2),
+            "sigma is already the standard deviation of the fresh noise. Don't square it.",
+        ),
         (
             lambda *c: step(*c, of_noise=lambda after, s: np.sqrt(1 - after), of_fresh=lambda s: 0 * s),
-            "that is the step without fresh noise, whatever sigma is.",
+            "that is the step without fresh noise. It ignores sigma.",
         ),
-        (lambda *c: step(*c, of_fresh=lambda s: 0 * s), "you made room for the fresh noise and forgot to add it."),
+        (lambda *c: step(*c, of_fresh=lambda s: 0 * s), "you made room for the fresh noise but forgot to add it."),
         (
             lambda x, x_0, bar, after, s, f: step(x, x_0, after, bar, s, f),
-            "bar belongs to x_t, bar_next to the result. You swapped them.",
+            "you swapped the two: bar belongs to x_t, bar_next to the result.",
         ),
     ]
-    otherwise = "three terms: x_0, the predicted noise, the fresh noise. Check the factor of each, with sigma 0 first."
+    otherwise = "there are three terms: x_0, predicted noise, fresh noise. Check each factor, first with sigma = 0."
     return wrong_function(answer, cases, step, mistakes, otherwise) or (
-        "Right: one formula from DDIM (sigma 0) to Algorithm 2, because the total variance is always 1 - bar_next."
+        "Right: one formula leads from DDIM (sigma = 0) to Algorithm 2, because the variance is always 1 - bar_next."
     )

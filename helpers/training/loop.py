@@ -7,10 +7,10 @@ import helpers.tools.quiet  # noqa: F401
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from helpers.checkpoints import FILES
 from helpers.data import digest_of
@@ -20,6 +20,9 @@ from helpers.training.distributed import check_alike, is_chief, lost_workers_nam
 from helpers.training.objective import TrainingConfig
 from helpers.training.trainer import CHECKPOINT, Trainer, batches, recipe_of
 from helpers.unet import Denoiser, UNetConfig
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def train(
@@ -123,7 +126,7 @@ def _run(
             trainer.save(out)
 
 
-def _advance(trainer: Trainer, batch: tuple, bar: tqdm, started: float, history_every: int) -> None:
+def _advance(trainer: Trainer, batch: tuple, bar: "tqdm", started: float, history_every: int) -> None:
     loss = float(trainer.distributed_step(*batch))
     if not np.isfinite(loss):
         raise FloatingPointError(f"the loss at step {trainer.step} is {loss}: no good weights come after that.")
