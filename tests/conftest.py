@@ -1,26 +1,28 @@
-"""Fixtures that many tests share, and what the run took of memory."""
+"""Fixtures that many tests share, the option `--all`, and the memory that the run took."""
+
+import helpers.tools.quiet  # noqa: F401
 
 import ctypes
 import gc
 import os
 import signal
+import sys
 import threading
 
-import keras
 import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework.ops import gradient_registry
 
-import helpers.classifier as classifier
-import helpers.sampling as sampling
+from helpers.custom_data import NAMES
 from helpers.data import Mnist, load_mnist
 from helpers.diffusion import Schedule, cosine_schedule
-from helpers.shapes import NAMES
-from helpers.unet import UNetConfig, build_unet
+from helpers.evaluation import classifiers
+from helpers.sampling import sampler
+from helpers.unet import Denoiser, UNetConfig, build_denoiser
 
-LIBC = ctypes.CDLL(None)
+LIBC = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 # glibc keeps what a thread freed, in a pool for each thread. Two pools for all threads, and back with what is free:
 # in this process from now on, and by their environment in those that it starts.
 os.environ |= {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "1000000"}
@@ -31,72 +33,76 @@ if hasattr(LIBC, "mallopt"):
 
 tf.zeros(1)  # TensorFlow's threads start now: the training command, run by a test, would otherwise change them for all
 
+TINY = UNetConfig(widths=(8, 8), embedding_width=16, heads=2, predicts="noise")  # the one tiny network
+SLOW_NOTEBOOKS = ("solutions", "extras")  # folders that only `--all` executes
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="also solutions, browser, workers, kills, Colab, slow faults")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: only with --all")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without --all, leave out what is marked slow and the notebooks of solutions."""
+    if config.getoption("--all"):
+        return
+    is_slow = [
+        bool(item.get_closest_marker("slow"))
+        or (item.path.suffix == ".ipynb" and item.path.parent.name in SLOW_NOTEBOOKS)
+        for item in items
+    ]
+    config.hook.pytest_deselected(items=[item for item, slow in zip(items, is_slow, strict=True) if slow])
+    items[:] = [item for item, slow in zip(items, is_slow, strict=True) if not slow]
+
 
 class MemoryWatch(threading.Thread):
     """Looks twice a second at what this process and those that it started, notebooks' kernels too, have in memory."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.own = self.largest_other = self.together = 0  # bytes
-        self.when = ""  # all at once took most
+        self.together = 0  # bytes
         self.finished = threading.Event()
 
     def run(self) -> None:
         this = psutil.Process()
         while not self.finished.wait(0.5):
-            sizes = [resident_bytes(process) for process in [this, *this.children(recursive=True)]]
-            resident, shares = zip(*sizes, strict=True)
-            self.own = max(self.own, resident[0])
-            self.largest_other = max(self.largest_other, *resident[1:], 0)
-            if sum(shares) > self.together:
-                self.together, self.when = sum(shares), os.environ.get("PYTEST_CURRENT_TEST", "no test")
+            shares = [resident_bytes(process) for process in [this, *this.children(recursive=True)]]
+            self.together = max(self.together, sum(shares))
 
 
-def resident_bytes(process: psutil.Process) -> tuple[int, int]:
-    """What a process has in memory, and its share of that: TensorFlow's own code is there once, whoever uses it."""
+def resident_bytes(process: psutil.Process) -> int:
+    """A process's share of memory: TensorFlow's own code is there once, whoever uses it."""
     try:
         memory = process.memory_full_info()
     except psutil.Error:  # it has ended
-        return 0, 0
-    return memory.rss, getattr(memory, "pss", memory.rss)  # only Linux counts shares
+        return 0
+    return getattr(memory, "pss", memory.rss)  # only Linux counts shares
 
 
 def pytest_sessionstart(session):
+    if hasattr(session.config, "workerinput"):  # the process that distributes the tests watches its workers
+        return
     session.config.memory = MemoryWatch()
     session.config.memory.start()
     # Who ends the run from outside ends it like Ctrl-C: each test clears up, and no process that it started is left.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items):
-    """First what starts large processes, the notebooks' kernels too, or needs much itself, while this one is small."""
-    files = ["browser", "workers", "scaling", "notebook", "measures", "faults", "colab", "clip", "sampling"]
-    files += ["evaluation", "benchmark", "own_pictures", "tuning", "any other"]
-
-    def turn(item: pytest.Item) -> int:
-        name = "notebook" if item.path.suffix == ".ipynb" else item.path.stem.removeprefix("test_")
-        return files.index(name if name in files else "any other")
-
-    items.sort(key=turn)
-
-
 def pytest_terminal_summary(terminalreporter, config):
-    memory = config.memory
-    memory.finished.set()
-    own, other, together = (f"{size / 1e9:.2f} GB" for size in (memory.own, memory.largest_other, memory.together))
-    terminalreporter.write_line(
-        f"memory: pytest at most {own}, the largest process that it started {other}, all at once {together} "
-        f"in {memory.when.split(' (')[0]}"
-    )
+    config.memory.finished.set()
+    terminalreporter.write_line(f"memory: at most {config.memory.together / 1e9:.2f} GB, all processes together")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def memory_is_given_back():
     """What the tests of one file loaded and compiled isn't kept while those of the next ones run."""
     yield
-    sampling._compiled_loop.cache_clear()
-    classifier._compiled.cache_clear()
-    keras.backend.clear_session()
+    sampler._compiled_loop.cache_clear()
+    classifiers._compiled.cache_clear()
+    tf.keras.backend.clear_session()
     forget_custom_gradients()
     gc.collect()
     if hasattr(LIBC, "malloc_trim"):  # glibc keeps freed memory, in the hope of using it again
@@ -129,29 +135,21 @@ def schedule() -> Schedule:
     return cosine_schedule()
 
 
-@pytest.fixture(scope="session")
-def small_config() -> UNetConfig:
-    return UNetConfig(widths=(8, 8, 8), embedding_width=16, heads=2, predicts="noise")
+@pytest.fixture
+def lively_denoiser(schedule) -> Denoiser:
+    """A tiny network with no weight at zero, as if it had been trained: every path has an effect."""
+    return _lively(TINY, schedule)
 
 
 @pytest.fixture
-def lively_unet(small_config):
-    """A small U-Net with no weight at zero, as if it had been trained: every path has an effect."""
-    return _lively(small_config)
-
-
-@pytest.fixture
-def shapes_unet():
+def shapes_denoiser(schedule) -> Denoiser:
     """The same for coloured pictures of four classes with names, 20 pixels a side."""
-    return _lively(
-        UNetConfig(
-            image_size=20, channels=3, num_classes=4, class_names=NAMES, widths=(8, 8), embedding_width=16, heads=2
-        )
-    )
+    size = {"image_size": 20, "channels": 3, "num_classes": 4, "class_names": NAMES}
+    return _lively(UNetConfig(widths=(8, 8), embedding_width=16, heads=2, **size), schedule)
 
 
-def _lively(config):
-    unet = build_unet(config)
+def _lively(config: UNetConfig, schedule: Schedule) -> Denoiser:
+    denoiser = build_denoiser(config, schedule)
     random = np.random.default_rng(5)
-    unet.set_weights([random.normal(0, 0.2, weight.shape) for weight in unet.get_weights()])
-    return unet
+    denoiser.unet.set_weights([random.normal(0, 0.2, weight.shape) for weight in denoiser.unet.get_weights()])
+    return denoiser

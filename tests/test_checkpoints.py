@@ -1,36 +1,57 @@
 """A trained network's folder loads as it was saved, and is refused, in one sentence, when anything is wrong with it."""
 
-import json
+import shutil
 
 import numpy as np
 import pytest
 
 from helpers.checkpoints import (
-    SHIPPED,
+    PRETRAINED,
     load_checkpoint,
-    load_unet,
+    load_denoiser,
+    load_digits_denoiser,
     read_history,
     save_checkpoint,
-    save_unet,
+    save_denoiser,
 )
 from helpers.diffusion import linear_schedule
-from helpers.files import ASSETS, read_record, write_record, write_rows
+from helpers.tools.files import ASSETS, read_record, write_record, write_rows
+from helpers.unet import build_denoiser
+from tests.conftest import TINY, _lively
 
 HISTORY = [{"step": 50, "loss": 0.5, "seconds": 1.5}, {"step": 100, "loss": 0.25, "seconds": 3.0}]
 
 
+@pytest.fixture(scope="module")
+def denoiser(schedule):
+    return _lively(TINY, schedule)
+
+
+@pytest.fixture(scope="module")
+def saved(denoiser, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "network"
+    save_denoiser(folder, denoiser, {"steps": 100}, HISTORY)
+    return folder
+
+
 @pytest.fixture
-def folder(lively_unet, schedule, tmp_path):
-    save_unet(tmp_path / "network", lively_unet, schedule, {"steps": 100}, HISTORY)
-    return tmp_path / "network"
+def folder(saved, tmp_path):
+    """A copy of the saved network, to be damaged."""
+    return shutil.copytree(saved, tmp_path / "network")
 
 
-def test_round_trip(folder, lively_unet, schedule):
-    unet, loaded_schedule = load_unet(folder)
-    for mine, theirs in zip(unet.get_weights(), lively_unet.get_weights(), strict=True):
+def change(folder, section, **values):
+    config = read_record(folder / "config.json")
+    config[section] |= values
+    write_record(folder / "config.json", config)
+
+
+def test_round_trip(folder, denoiser):
+    unet, schedule, config = load_denoiser(folder)
+    for mine, theirs in zip(unet.get_weights(), denoiser.unet.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    assert unet.unet_config == lively_unet.unet_config
-    np.testing.assert_array_equal(loaded_schedule.betas, schedule.betas)
+    assert config == denoiser.config
+    np.testing.assert_array_equal(schedule.betas, denoiser.schedule.betas)
     np.testing.assert_array_equal(read_history(folder / "history.csv")["loss"], [0.5, 0.25])
     assert sorted(file.name for file in folder.iterdir()) == ["config.json", "history.csv", "unet.weights.h5"]
 
@@ -41,36 +62,40 @@ def test_damaged_history(folder):
         read_history(folder / "history.csv")
     (folder / "history.csv").unlink()
     with pytest.raises(ValueError, match=r"network is not a trained network: history\.csv is missing"):
-        load_unet(folder)
+        load_denoiser(folder)
 
 
-def test_a_schedule_that_could_not_be_loaded_is_not_saved(lively_unet, tmp_path):
+def test_a_schedule_that_could_not_be_loaded_is_not_saved(denoiser, tmp_path):
+    of_another_schedule = denoiser._replace(schedule=linear_schedule(100, 1e-3, 0.15))
     with pytest.raises(ValueError, match="schedule must be one of"):
-        save_unet(tmp_path, lively_unet, linear_schedule(100, 1e-3, 0.1), {}, HISTORY)
+        save_denoiser(tmp_path, of_another_schedule, {}, HISTORY)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_no_folder_at_all(tmp_path):
     with pytest.raises(ValueError, match="nowhere is not a trained network"):
-        load_unet(tmp_path / "nowhere")
+        load_denoiser(tmp_path / "nowhere")
 
 
-def change(folder, section, **values):
-    config = read_record(folder / "config.json")
-    config[section].update(values)
-    write_record(folder / "config.json", config)
-
-
-def test_weights_of_another_shape(folder):
-    change(folder, "unet", widths=[8, 8, 16])
+@pytest.mark.parametrize("widths", [[8, 16], [8, 8, 8]], ids=["another shape", "another depth"])
+def test_weights_of_another_network(folder, widths):
+    change(folder, "unet", widths=widths)
     with pytest.raises(ValueError, match="doesn't fit the network that config.json describes"):
-        load_unet(folder)
+        load_denoiser(folder)
 
 
-def test_weights_of_another_depth(folder):
-    change(folder, "unet", widths=[8, 8])
-    with pytest.raises(ValueError, match="doesn't fit"):
-        load_unet(folder)
+def test_weights_of_another_training(folder, schedule):
+    build_denoiser(TINY, schedule).unet.save_weights(folder / "unet.weights.h5")  # they would fit
+    with pytest.raises(ValueError, match=r"is damaged or belongs to another config\.json"):
+        load_denoiser(folder)
+
+
+def test_ten_classes_of_28x28_are_not_digits_by_their_shape_alone(folder, denoiser):
+    change(folder, "training", data="MNIST")
+    assert load_digits_denoiser(folder).config == denoiser.config
+    change(folder, "training", data="letters.npz")
+    with pytest.raises(ValueError, match=r"was trained on letters\.npz: only networks that draw MNIST's digits"):
+        load_digits_denoiser(folder)
 
 
 def test_checkpoint_round_trip(tmp_path):
@@ -89,11 +114,12 @@ def test_empty_history(tmp_path):
 
 @pytest.mark.parametrize("predicts", ["velocity", "noise"])
 def test_shipped_networks(predicts):
-    unet, schedule = load_unet(ASSETS / f"unet-{predicts}")
-    assert unet.unet_config.predicts == predicts and schedule.steps == 100
+    folder = ASSETS / f"unet-{predicts}"
+    unet, schedule, config = load_digits_denoiser(folder)
+    assert config.predicts == predicts and schedule.steps == 100
     assert unet.count_params() <= 2_000_000
-    history = read_history(ASSETS / f"unet-{predicts}" / "history.csv")
-    recipe = json.loads((ASSETS / f"unet-{predicts}" / "config.json").read_text())["training"]
+    history = read_history(folder / "history.csv")
+    recipe = read_record(folder / "config.json")["training"]
     assert history["step"][-1] == recipe["steps"]
-    assert np.all(np.diff(history["seconds"]) > 0)  # how fast it is, `helpers.benchmark` says
-    assert SHIPPED.is_dir()
+    assert np.all(np.diff(history["seconds"]) > 0)  # tests/benchmarks/speed.py says how fast the training is
+    assert PRETRAINED.is_dir()

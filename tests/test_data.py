@@ -3,18 +3,20 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers.data import (
-    HELD_OUT,
+    VALIDATION_IMAGES,
     DataError,
-    held_out_split,
+    digest_of,
     load_mnist,
     make_dataset,
     to_model_range,
     to_pixels,
     training_split,
+    validation_split,
 )
-from helpers.files import ASSETS
+from helpers.tools.files import ASSETS
 
 
 def as_keras(mnist):
@@ -38,6 +40,7 @@ def test_the_shipped_file_is_all_of_mnist(mnist):
 
 def test_a_missing_file_is_downloaded_and_kept(mnist, tmp_path, monkeypatch):
     monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: as_keras(mnist))
+    monkeypatch.setattr(np, "savez_compressed", np.savez)  # the same file, without five seconds of compression
     load_mnist(tmp_path / "mnist.npz")
     monkeypatch.setattr(keras.datasets.mnist, "load_data", no_network)
     np.testing.assert_array_equal(load_mnist(tmp_path / "mnist.npz").test_images, mnist.test_images)
@@ -92,9 +95,9 @@ def test_an_array_is_missing_or_holds_python_objects(mnist, tmp_path):
 
 
 def test_splits_do_not_overlap(mnist):
-    train, held_out = training_split(mnist), held_out_split(mnist)
-    assert len(train[0]) == len(train[1]) == 55_000 and len(held_out[0]) == len(held_out[1]) == HELD_OUT
-    np.testing.assert_array_equal(np.concatenate([train[1], held_out[1]]), mnist.train_labels)
+    train, validation = training_split(mnist), validation_split(mnist)
+    assert len(train[0]) == len(train[1]) == 55_000 and len(validation[0]) == len(validation[1]) == VALIDATION_IMAGES
+    np.testing.assert_array_equal(np.concatenate([train[1], validation[1]]), mnist.train_labels)
 
 
 def test_ranges_are_inverse_for_every_grey():
@@ -122,6 +125,14 @@ def test_to_pixels_refuses(images):
         to_pixels(images)
 
 
+def test_the_digest_depends_on_images_and_labels_not_on_the_labels_type():
+    images, labels = numbered(10)
+    digest = digest_of(images, labels)
+    assert len(digest) == 64 and digest == digest_of(images, labels.astype(np.int64))
+    others = (images[::-1], labels), (images, labels[::-1]), (images.reshape(10, 14, 56), labels)
+    assert digest not in {digest_of(*other) for other in others}
+
+
 def numbered(count):
     """Images that carry their own number in two pixels, and labels that repeat it modulo 10."""
     images = np.zeros((count, 28, 28), np.uint8)
@@ -130,23 +141,23 @@ def numbered(count):
 
 
 def order_of(dataset):
-    numbers, labels, sizes = [], [], []
+    order, labels, sizes = [], [], []
     for x_0, y in dataset:
         pixels = to_pixels(x_0).astype(int)
-        numbers += (pixels[:, 0, 0] * 256 + pixels[:, 0, 1]).tolist()
+        order += (pixels[:, 0, 0] * 256 + pixels[:, 0, 1]).tolist()
         labels += y.numpy().tolist()
         sizes.append(len(y))
-    return numbers, labels, sizes
+    return order, labels, sizes
 
 
 def test_an_epoch_visits_every_image_once_in_shuffled_order():
-    numbers, labels, sizes = order_of(make_dataset(*numbered(1000), batch_size=128, seed=1))
+    order, labels, sizes = order_of(make_dataset(*numbered(1000), batch_size=128, seed=1))
     assert sizes == [128] * 7 + [104]
-    assert sorted(numbers) == list(range(1000))
-    assert labels == [number % 10 for number in numbers]
+    assert sorted(order) == list(range(1000))
+    assert labels == [number % 10 for number in order]
     # Shuffled before it is batched: a batch holds images from the whole set, not from one part of it.
-    assert min(numbers[:128]) < 100 and max(numbers[:128]) > 900
-    assert numbers != sorted(numbers)
+    assert min(order[:128]) < 100 and max(order[:128]) > 900
+    assert order != sorted(order)
 
 
 def test_the_seed_decides_the_order():
@@ -155,10 +166,8 @@ def test_the_seed_decides_the_order():
 
 
 def test_every_epoch_is_its_own_permutation():
-    import tensorflow as tf
-
-    numbers = tf.data.Dataset.range(600).batch(90)  # two epochs of 300, with a batch that straddles them
-    order = order_of(make_dataset(*numbered(300), 100, 1, numbers))[0]
+    sample_ids = tf.data.Dataset.range(600).batch(90)  # two epochs of 300, with a batch that straddles them
+    order = order_of(make_dataset(*numbered(300), 100, 1, sample_ids))[0]
     assert sorted(order[:300]) == sorted(order[300:]) == list(range(300))
     assert order[:300] != order[300:]
 

@@ -11,9 +11,9 @@ from helpers.diffusion import (
     add_noise,
     cosine_schedule,
     from_velocity,
-    keyed_noise,
     linear_schedule,
     noise_from_x_0,
+    per_sample_noise,
     posterior,
     predict_x_0,
     velocity,
@@ -30,12 +30,13 @@ def images(count, seed):
 @both
 def test_closed_form_has_the_moments_of_the_chain(schedule):
     """Follow mean and variance of x_t through the chain of single steps (Ho et al. 2020, eq. 2), one by one."""
+    t, zeros, ones = np.arange(schedule.steps), *np.float32([0, 1]).repeat(schedule.steps).reshape(2, -1, 1, 1, 1)
+    means = np.ravel(add_noise(schedule, ones, t, zeros))  # (steps,)
+    variances = np.ravel(add_noise(schedule, zeros, t, ones)) ** 2
     mean, variance = 1.0, 0.0  # of x_0 = 1
     for t, beta in enumerate(schedule.betas):
         mean, variance = np.sqrt(1 - beta) * mean, (1 - beta) * variance + beta
-        zeros, ones = np.zeros((1, 28, 28, 1), np.float32), np.ones((1, 28, 28, 1), np.float32)
-        np.testing.assert_allclose(add_noise(schedule, ones, t, zeros)[0, 0, 0, 0], mean, rtol=1e-5)
-        np.testing.assert_allclose(add_noise(schedule, zeros, t, ones)[0, 0, 0, 0] ** 2, variance, rtol=1e-5)
+        np.testing.assert_allclose([means[t], variances[t]], [mean, variance], rtol=1e-5)
 
 
 @both
@@ -69,15 +70,15 @@ def test_the_trap_is_constructible_and_warns():
 def test_posterior_is_the_product_of_two_gaussians(schedule):
     """x_{t-1} given x_0, times x_t given x_{t-1}: precisions add (Bayes), computed without eq. 7."""
     x_0, x_t = images(1, 0), images(1, 1)
+    means, variances = posterior(schedule, x_0, x_t, np.arange(schedule.steps))  # (steps, 28, 28, 1), (steps, 1, 1, 1)
     for t in range(1, schedule.steps):
         before = np.prod(1 - schedule.betas[:t])
         prior_mean, prior_variance = np.sqrt(before) * x_0.astype(float), 1 - before
         beta = schedule.betas[t]
         precision = 1 / prior_variance + (1 - beta) / beta
         expected = (prior_mean / prior_variance + np.sqrt(1 - beta) * x_t / beta) / precision
-        mean, variance = posterior(schedule, x_0, x_t, t)
-        np.testing.assert_allclose(mean, expected, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(np.ravel(variance), [1 / precision], rtol=1e-5)
+        np.testing.assert_allclose(means[t : t + 1], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(np.ravel(variances[t]), [1 / precision], rtol=1e-5)
 
 
 @both
@@ -91,12 +92,11 @@ def test_posterior_ends_at_the_clean_image(schedule):
 @both
 def test_round_trips(schedule):
     """Noise -> x_0 -> noise, to what float32 can hold."""
-    x_0, noise = np.clip(images(1, 2), -1, 1), images(1, 3)
-    for t in range(schedule.steps):
-        bound = 1e-6 / np.sqrt(min(schedule.alpha_bars[t], 1 - schedule.alpha_bars[t]))
-        x_t = add_noise(schedule, x_0, t, noise)
-        np.testing.assert_allclose(predict_x_0(schedule, x_t, t, noise), x_0, atol=bound, rtol=0)
-        np.testing.assert_allclose(noise_from_x_0(schedule, x_t, t, x_0), noise, atol=bound, rtol=0)
+    x_0, noise, t = np.clip(images(1, 2), -1, 1), images(1, 3), np.arange(schedule.steps)
+    x_t = add_noise(schedule, x_0, t, noise)  # (steps, 28, 28, 1)
+    bound = 1e-6 / np.sqrt(np.minimum(schedule.alpha_bars, 1 - schedule.alpha_bars)).reshape(-1, 1, 1, 1)
+    assert np.all(np.abs(predict_x_0(schedule, x_t, t, noise) - x_0) <= bound)
+    assert np.all(np.abs(noise_from_x_0(schedule, x_t, t, x_0) - noise) <= bound)
 
 
 @both
@@ -141,11 +141,20 @@ def test_schedule_arguments():
         schedule.betas[0] = 0.5
 
 
-def test_keyed_noise_follows_the_sample_not_the_batch():
-    all_ten = keyed_noise(3, tf.range(10), (28, 28, 1)).numpy()
-    np.testing.assert_array_equal(all_ten[4:6], keyed_noise(3, np.array([4, 5]), (28, 28, 1)))
-    for other in (keyed_noise(4, tf.range(10), (28, 28, 1)), keyed_noise(3, tf.range(10), (28, 28, 1), step=1)):
+def test_t_without_a_value_is_not_checked(schedule):
+    """Inside a compiled function t is only a symbol, and the same formula holds."""
+    compiled = tf.function(lambda t: add_noise(schedule, images(1, 0), t, images(1, 1)))
+    np.testing.assert_allclose(compiled(tf.constant(5)), add_noise(schedule, images(1, 0), 5, images(1, 1)), atol=1e-6)
+
+
+def test_noise_follows_the_sample_not_the_batch():
+    all_ten = per_sample_noise(3, tf.range(10), (28, 28, 1)).numpy()
+    np.testing.assert_array_equal(all_ten[4:6], per_sample_noise(3, np.array([4, 5]), (28, 28, 1)))
+    for other in (
+        per_sample_noise(4, tf.range(10), (28, 28, 1)),
+        per_sample_noise(3, tf.range(10), (28, 28, 1), step=1),
+    ):
         assert abs(np.corrcoef(all_ten.ravel(), np.ravel(other))[0, 1]) < 0.05
     assert abs(np.corrcoef(all_ten.reshape(10, -1))[np.triu_indices(10, 1)]).max() < 0.2
-    many = keyed_noise(0, tf.range(100), (28, 28, 1)).numpy()
+    many = per_sample_noise(0, tf.range(100), (28, 28, 1)).numpy()
     assert abs(many.mean()) < 0.02 and abs(many.std() - 1) < 0.02

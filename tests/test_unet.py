@@ -1,5 +1,7 @@
 """The network: its shapes, its inputs' paths, its start at zero, and a config that refuses nonsense."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ import tensorflow as tf
 
 from helpers.diffusion import add_noise, velocity
 from helpers.unet import (
+    Denoiser,
     UNetConfig,
+    build_denoiser,
     build_unet,
     class_map,
     predict_noise,
@@ -15,6 +19,7 @@ from helpers.unet import (
     self_attention,
     sinusoidal_embedding,
 )
+from tests.conftest import TINY
 
 
 def inputs(count=4, seed=0):
@@ -35,10 +40,10 @@ def test_size_and_untrained_prediction(shipped_size):
     np.testing.assert_array_equal(output, 0)
 
 
-def test_every_path_starts_small(small_config):
+def test_every_path_starts_small():
     """Zero-initialised last convolutions: each residual block passes its input on, so gradients reach everything."""
-    kernels = [layer for layer in build_unet(small_config).layers if isinstance(layer, keras.layers.Conv2D)]
-    assert sum(not np.any(layer.get_weights()[0]) for layer in kernels) == 6 + 1  # six residual blocks and the output
+    kernels = [layer for layer in build_unet(TINY).layers if isinstance(layer, keras.layers.Conv2D)]
+    assert sum(not np.any(layer.get_weights()[0]) for layer in kernels) == 4 + 1  # four residual blocks and the output
 
 
 def test_an_untrained_block_passes_its_input_on():
@@ -62,7 +67,7 @@ def test_attention_is_added_to_its_raw_input():
 
 
 def test_last_level_is_a_position_not_a_width():
-    unet = build_unet(UNetConfig(widths=(8, 8, 8), heads=2))
+    unet = build_unet(replace(TINY, widths=(8, 8, 8)))
     assert [layer.output.shape for layer in unet.layers if isinstance(layer, keras.layers.MultiHeadAttention)] == [
         (None, 49, 8)
     ]
@@ -76,22 +81,22 @@ def test_levels_are_28_14_7_and_back(shipped_size):
 
 
 @pytest.mark.parametrize("changed", ["x_t", "t", "label", "to no label"])
-def test_every_input_matters(lively_unet, changed):
-    x_t, t, labels = inputs()
+def test_every_input_matters(lively_denoiser, changed):
+    unet, (x_t, t, labels) = lively_denoiser.unet, inputs()
     others = {
         "x_t": [x_t + 0.1, t, labels],
         "t": [x_t, (t + 1) % 100, labels],
         "label": [x_t, t, (labels + 1) % 10],
         "to no label": [x_t, t, -tf.ones_like(labels)],
     }
-    difference = np.abs(lively_unet([x_t, t, labels]) - lively_unet(others[changed])).max(axis=(1, 2, 3))
+    difference = np.abs(unet([x_t, t, labels]) - unet(others[changed])).max(axis=(1, 2, 3))
     assert np.all(difference > 1e-4)
 
 
-def test_images_of_a_batch_do_not_mix(lively_unet):
-    x_t, t, labels = inputs()
-    together = lively_unet([x_t, t, labels])[1:2]
-    alone = lively_unet([x_t[1:2], t[1:2], labels[1:2]])
+def test_images_of_a_batch_do_not_mix(lively_denoiser):
+    unet, (x_t, t, labels) = lively_denoiser.unet, inputs()
+    together = unet([x_t, t, labels])[1:2]
+    alone = unet([x_t[1:2], t[1:2], labels[1:2]])
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3 * float(np.abs(alone).max()))
 
 
@@ -119,23 +124,17 @@ def test_predict_noise_speaks_of_noise_for_both_outputs(schedule):
     noise = tf.random.stateless_normal(x_0.shape, [1, 2])
     x_t = add_noise(schedule, x_0, t, noise)
     for predicts, output in (("noise", noise), ("velocity", velocity(schedule, x_0, t, noise))):
-
-        class Perfect:
-            unet_config = UNetConfig(predicts=predicts)
-
-            def __call__(self, inputs, output=output):
-                return output
-
-        np.testing.assert_allclose(predict_noise(Perfect(), schedule, x_t, t, t), noise, atol=1e-5)
+        perfect = Denoiser(lambda _, output=output: output, schedule, UNetConfig(predicts=predicts))
+        np.testing.assert_allclose(predict_noise(perfect, x_t, t, t), noise, atol=1e-5)
 
 
-def test_predict_noise_refuses_another_image_size(lively_unet, schedule):
+def test_predict_noise_refuses_another_image_size(lively_denoiser):
     with pytest.raises(ValueError, match=r"x_t must be \(batch, 28, 28, 1\), not \(2, 32, 32, 1\)"):
-        predict_noise(lively_unet, schedule, tf.zeros((2, 32, 32, 1)), [0, 0], [0, 0])
+        predict_noise(lively_denoiser, tf.zeros((2, 32, 32, 1)), [0, 0], [0, 0])
 
 
-def test_half_precision_keeps_float32_weights_and_output(small_config):
-    unet = build_unet(small_config, "mixed_bfloat16")
+def test_half_precision_keeps_float32_weights_and_output(schedule):
+    unet = build_denoiser(TINY, schedule, "mixed_bfloat16").unet
     assert {str(weight.dtype) for weight in unet.weights} == {"float32"}
     assert unet(inputs()).dtype == tf.float32
     assert any(layer.compute_dtype == "bfloat16" for layer in unet.layers)
@@ -143,9 +142,9 @@ def test_half_precision_keeps_float32_weights_and_output(small_config):
 
 
 def test_ablations_differ_only_where_they_should():
-    plain = build_unet(UNetConfig()).count_params()
-    assert plain - build_unet(UNetConfig(class_in_embedding=False)).count_params() == 10 * 128
-    assert build_unet(UNetConfig(skip_connections=False)).count_params() < plain
+    plain = build_unet(TINY).count_params()
+    assert plain - build_unet(replace(TINY, class_in_embedding=False)).count_params() == 10 * TINY.embedding_width
+    assert build_unet(replace(TINY, skip_connections=False)).count_params() < plain
 
 
 @pytest.mark.parametrize(
@@ -161,6 +160,7 @@ def test_ablations_differ_only_where_they_should():
         {"embedding_width": 7},
         {"heads": 5},
         {"predicts": "x_0"},
+        {"skip_connections": "no"},
     ],
 )
 def test_config_refuses(wrong):
@@ -168,19 +168,31 @@ def test_config_refuses(wrong):
         UNetConfig(**wrong)
 
 
-def test_precision_refuses(small_config):
+@pytest.mark.parametrize("names", [("cat",), ("cat", "cat"), ("cat", ""), ("cat", "a, b"), ("cat", " dog")])
+def test_class_names_that_would_confuse_are_refused(names):
+    with pytest.raises(ValueError, match="class_names must"):
+        UNetConfig(num_classes=2, class_names=names)
+
+
+def test_classes_have_names_or_numbers():
+    assert UNetConfig().kind == UNetConfig(num_classes=4).kind == "digit"
+    assert UNetConfig(num_classes=3).classes == ("0", "1", "2")
+    named = UNetConfig(num_classes=2, class_names=["cat", "black dog"])
+    assert named.classes == ("cat", "black dog") and named.kind == UNetConfig(num_classes=26).kind == "class"
+
+
+def test_precision_refuses():
     with pytest.raises(ValueError, match="precision must be"):
-        build_unet(small_config, "float16")
+        build_unet(TINY, "float16")
 
 
 def test_blocks_and_middle_blocks_are_counted():
-    def layers_of(kind, **options):
-        unet = build_unet(UNetConfig(widths=(8, 8, 8), heads=2, **options))
-        return sum(isinstance(layer, kind) for layer in unet.layers)
+    def count(**options):
+        kinds = [type(layer) for layer in build_unet(replace(TINY, **options)).layers]
+        return kinds.count(keras.layers.RMSNormalization), kinds.count(keras.layers.MultiHeadAttention)
 
-    normalisation, attention = keras.layers.RMSNormalization, keras.layers.MultiHeadAttention
-    # Two in each block, one in each attention, one before the output.
-    assert layers_of(normalisation) == 2 * (2 + 2 + 2) + 1 + 1
-    assert layers_of(normalisation, blocks=2) == 2 * (4 + 2 + 4) + 1 + 1
-    assert layers_of(normalisation, middle_blocks=4) == 2 * (2 + 4 + 2) + 3 + 1
-    assert layers_of(attention, middle_blocks=4) == 3 and layers_of(attention, middle_blocks=1) == 0
+    # Normalisations: two in each block (down, middle, up), one in each attention, one before the output.
+    assert count() == (2 * (1 + 2 + 1) + 1 + 1, 1)
+    assert count(blocks=2) == (2 * (2 + 2 + 2) + 1 + 1, 1)
+    assert count(middle_blocks=4) == (2 * (1 + 4 + 1) + 3 + 1, 3)
+    assert count(middle_blocks=1) == (2 * (1 + 1 + 1) + 0 + 1, 0)

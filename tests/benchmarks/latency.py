@@ -1,6 +1,11 @@
-"""How soon a slider that moves shows its picture, and typed digits theirs: in a real JupyterLab in Chromium."""
+"""Measure how soon a moved slider shows its picture, and typed digits theirs: `python -m tests.benchmarks.latency`.
 
+In a real JupyterLab in Chromium, with nothing else running.
+"""
+
+import argparse
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -9,18 +14,20 @@ from typing import TYPE_CHECKING
 import nbformat
 import numpy as np
 
-from helpers.browser import open_browser, run_all_cells, serve_notebook
+from helpers.tools.checks import check_whole
+from helpers.tools.command_line import CommandLine, run_command
+from tests.maintenance.browser import open_browser, run_all_cells, serve_notebook
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 CELLS = [
-    "import sys\nsys.path.insert(0, '..')\nimport helpers\nimport numpy as np",
-    "from helpers.checkpoints import load_unet\nfrom helpers.data import load_mnist, to_model_range\n"
-    "from helpers.widgets import DrawDigits, ForwardScrubber",
-    "unet, schedule = load_unet()\nx_0 = to_model_range(load_mnist().test_images[:1]).numpy()[0]\n"
-    "ForwardScrubber(schedule, x_0, np.random.default_rng(0).standard_normal(x_0.shape))",
-    "DrawDigits(unet, schedule)",
+    "import sys\nsys.path.insert(0, '..')\nimport helpers.tools.quiet\nimport numpy as np",
+    "from helpers.checkpoints import load_denoiser\nfrom helpers.data import load_mnist, to_model_range\n"
+    "from helpers.display import DrawDigits, ForwardScrubber",
+    "denoiser = load_denoiser()\nx_0 = to_model_range(load_mnist().test_images[:1]).numpy()[0]\n"
+    "ForwardScrubber(denoiser.schedule, x_0, np.random.default_rng(0).standard_normal(x_0.shape))",
+    "DrawDigits(denoiser)",
 ]
 # From the key, as the browser received it, to the first frame after the one that paints another picture.
 COLLECT_LATENCIES = """(scrubber) => {
@@ -39,9 +46,9 @@ COLLECT_LATENCIES = """(scrubber) => {
 
 
 def slider_latencies(page: "Page", presses: int = 100, warm_up: int = 10) -> list[float]:
-    """Milliseconds from an arrow key on the page's first scrubber to its changed picture, one for each press.
+    """Milliseconds from an arrow key on the page's first scrubber to its changed picture, one per press.
 
-    The first `warm_up` presses aren't counted. Call it once a page.
+    The first `warm_up` presses aren't counted. Call it once per page.
     """
     scrubber = page.locator(".jp-OutputArea-output:has(.noUi-handle)").first
     scrubber.scroll_into_view_if_needed()
@@ -76,15 +83,26 @@ def widget_latencies(presses: int = 100) -> tuple[list[float], float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "widgets.ipynb"
         nbformat.write(notebook, path)
-        with serve_notebook(path) as address, open_browser() as page:
+        with open_browser() as page, serve_notebook(path) as address:
             run_all_cells(page, address)
             return sorted(slider_latencies(page, presses)), typed_digits_seconds(page)
 
 
-def report_widgets() -> None:
-    """Print both. Raises `RuntimeError` where there is no Chromium."""
-    latencies, seconds = widget_latencies()
+def run(arguments: argparse.Namespace) -> None:
+    """Print both. Raises `BrowserUnavailable` if there is no Chromium."""
+    latencies, seconds = widget_latencies(check_whole("--presses", arguments.presses, 1))
     p95 = np.percentile(latencies, 95)
     print(f"slider to changed picture, {len(latencies)} key presses in JupyterLab in Chromium:")
     print(f"median {statistics.median(latencies):.0f} ms, p95 {p95:.0f} ms, longest {latencies[-1]:.0f} ms")
     print(f"ten typed digits to their picture, warm: {seconds:.2f} s")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = CommandLine(prog="python -m tests.benchmarks.latency", description=__doc__.partition("\n")[0])
+    parser.add_argument("--presses", type=int, default=100, help="of an arrow key (default %(default)s)")
+    return run_command(run, parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

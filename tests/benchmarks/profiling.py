@@ -1,4 +1,6 @@
-"""Where the time goes: a network's arithmetic, this machine's peak at it, and what each kind of layer takes."""
+"""Where the time goes: a network's arithmetic, this machine's peak at it, and the time of each kind of layer."""
+
+import helpers.tools.quiet  # noqa: F401
 
 import statistics
 import time
@@ -9,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-# 3x3 convolutions as (size, features): one of them suits a machine best, and that one is its peak.
+from helpers.unet import Denoiser
+
+# 3x3 convolutions as (size, features). The one that suits a machine best is its peak.
 PEAK_SHAPES = ((28, 64), (14, 128), (7, 192))
 KINDS = {
     layers.Conv2D: "convolutions",
@@ -17,7 +21,7 @@ KINDS = {
     layers.Activation: "activations",
     layers.MultiHeadAttention: "attention",
     layers.Concatenate: "concatenation",
-    layers.UpSampling2D: "enlarging",
+    layers.UpSampling2D: "upsampling",
 }
 
 
@@ -38,7 +42,7 @@ def median_seconds(function: Callable[[], object], repeats: int = 3) -> float:
 
 
 def convolution_flops(unet: keras.Model) -> int:
-    """Floating-point operations of all convolutions for one image, a multiplication and its addition counted as two."""
+    """Floating-point operations of all convolutions for one image; a multiplication and its addition count as two."""
     return sum(
         2 * int(np.prod(layer.output.shape[1:3])) * int(np.prod(layer.kernel.shape))
         for layer in unet.layers
@@ -47,12 +51,12 @@ def convolution_flops(unet: keras.Model) -> int:
 
 
 def convolution_peak(batch_size: int = 200, repeats: int = 5) -> float:
-    """The most floating-point operations a second that TensorFlow's 3x3 convolution reaches here, in float32."""
+    """The most floating-point operations per second that TensorFlow's 3x3 convolution reaches here, in float32."""
     fastest = 0.0
     for size, features in PEAK_SHAPES:
         x = tf.random.normal((batch_size, size, size, features))
         kernel = tf.random.normal((3, 3, features, features)) / np.sqrt(9 * features)
-        # Several in a row, because a call from Python isn't arithmetic.
+        # Several in a row, because a call from Python takes time without doing arithmetic.
         several = tf.function(lambda x, kernel: _repeatedly(x, kernel, 4), reduce_retracing=True)
         operations = 4 * batch_size * 2 * size**2 * 9 * features**2
         fastest = max(fastest, operations / min(seconds_of(lambda: several(x, kernel), repeats)))  # noqa: B023
@@ -65,15 +69,15 @@ def _repeatedly(x: tf.Tensor, kernel: tf.Tensor, times: int) -> tf.Tensor:
     return x
 
 
-def seconds_by_kind(unet: keras.Model, batch_size: int = 200, repeats: int = 3) -> dict[str, float]:
-    """Median seconds of one network pass over a batch, and of each kind of its layers when run on their own.
+def seconds_by_kind(denoiser: Denoiser, batch_size: int = 200, repeats: int = 3) -> dict[str, float]:
+    """Median seconds of one network pass over a batch, and of each kind of its layers when they run on their own.
 
-    "the rest" is what the pass takes beyond the layers of `KINDS`: scaling, shifting, adding, the embedding. It can
+    "the rest" is the time of the pass beyond the layers of `KINDS`: scaling, shifting, adding, the embedding. It can
     be negative, because TensorFlow joins some operations that run apart here.
     """
-    size, channels = unet.unet_config.image_size, unet.unet_config.channels
+    unet, _, config = denoiser
     t = tf.zeros(batch_size, tf.int32)
-    inputs = [tf.random.normal((batch_size, size, size, channels)), t, t]
+    inputs = [tf.random.normal((batch_size, config.image_size, config.image_size, config.channels)), t, t]
     seconds = {"the whole pass": median_seconds(_compiled(unet, inputs), repeats)}
     for layer in unet.layers:
         if (kind := KINDS.get(type(layer))) is None:

@@ -1,12 +1,16 @@
-"""What more cores, workers and machines give: `python -m helpers.benchmark --scaling`, with nothing else running.
+"""Compare one core, two cores and two workers: `python -m tests.benchmarks.scaling`, with nothing else running.
 
-Two workers of one core each stand in for two machines: they exchange gradients as machines do, but over loopback.
+Two workers of one core each stand in for two machines. They exchange gradients as machines do, but over loopback.
 """
 
+import helpers.tools.quiet  # noqa: F401
+
+import argparse
 import json
 import multiprocessing
 import os
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,21 +19,24 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from helpers.browser import free_ports
 from helpers.data import load_mnist, training_split
-from helpers.objective import TrainingConfig
-from helpers.profiling import median_seconds
-from helpers.trainer import Trainer, batches, one_stream_a_core
+from helpers.tools.checks import check_whole
+from helpers.tools.command_line import CommandLine, run_command
+from helpers.training.distributed import make_strategy
+from helpers.training.objective import TrainingConfig
+from helpers.training.trainer import Trainer, batches, one_stream_per_core
 from helpers.unet import UNetConfig
-from helpers.workers import make_strategy
+from tests.benchmarks.processes import print_row
+from tests.benchmarks.profiling import median_seconds
+from tests.maintenance.browser import free_ports
 
 
 class Measured(NamedTuple):
     """One training's step."""
 
     seconds: float  # of a step, the median
-    communication: float  # seconds in which the same gradients are summed over the workers, and nothing else is done
-    gradient_bytes: int  # what each worker has to tell the others in a step
+    communication: float  # seconds of an exchange in which the same gradients are summed over the workers, and no more
+    gradient_bytes: int  # that each worker has to send in a step
 
 
 def loopback_cluster(ports: Sequence[int], index: int) -> str:
@@ -39,14 +46,14 @@ def loopback_cluster(ports: Sequence[int], index: int) -> str:
 
 
 def measure(cores: Sequence[int], steps: int, tf_config: str | None = None) -> Measured:
-    """The shipped recipe's step, bound to `cores`, alone or as the worker of `tf_config`.
+    """The default recipe's step, bound to `cores`, alone or as the worker of `tf_config`.
 
     Only for a new process, in which TensorFlow has computed nothing yet.
     """
     os.sched_setaffinity(0, cores)
-    tf.config.set_visible_devices([], "GPU")  # it is cores that are compared
+    tf.config.set_visible_devices([], "GPU")  # this compares cores
     config = TrainingConfig()
-    streams = one_stream_a_core(config.batch_size)
+    streams = one_stream_per_core(config.batch_size)
     if tf_config:
         os.environ["TF_CONFIG"] = tf_config
     strategy = make_strategy("multiworker" if tf_config else "none")
@@ -58,7 +65,7 @@ def measure(cores: Sequence[int], steps: int, tf_config: str | None = None) -> M
         batch, started = next(data), time.perf_counter()
         float(trainer.distributed_step(*batch))
         seconds.append(time.perf_counter() - started)
-    gradient_bytes = sum(4 * int(np.prod(variable.shape)) for variable in trainer.unet.trainable_variables)
+    gradient_bytes = sum(4 * int(np.prod(variable.shape)) for variable in trainer.denoiser.unet.trainable_variables)
     return Measured(statistics.median(seconds[5:]), _communication_seconds(trainer, steps), gradient_bytes)
 
 
@@ -68,7 +75,7 @@ def _communication_seconds(trainer: Trainer, repeats: int) -> float:
     @tf.function
     def exchange() -> tf.Tensor:
         def mine() -> tf.Tensor:
-            like_gradients = [tf.ones(variable.shape) for variable in trainer.unet.trainable_variables]
+            like_gradients = [tf.ones(variable.shape) for variable in trainer.denoiser.unet.trainable_variables]
             replica = tf.distribute.get_replica_context()
             reduced = replica.all_reduce(tf.distribute.ReduceOp.MEAN, like_gradients)
             return tf.add_n([tf.reduce_sum(part) for part in reduced])
@@ -85,11 +92,12 @@ def measure_apart(tasks: Sequence[tuple]) -> list[Measured]:
         return [future.result() for future in [pool.submit(measure, *task) for task in tasks]]
 
 
-def scaling_report(steps: int) -> list[str]:
-    """All that `--scaling` prints, line by line. Raises `ValueError` where there aren't two cores to compare."""
+def run(arguments: argparse.Namespace) -> None:
+    """Measure and print. Raises `ValueError` where there aren't two cores to compare."""
+    steps = check_whole("--steps", arguments.steps, 1)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(cores) < 2:
-        raise ValueError("--scaling needs two cores that a process can be bound to, as on Linux.")
+        raise ValueError("this needs two cores that a process can be bound to, as on Linux.")
     first, second = cores[:2]
     [one] = measure_apart([([first], steps)])
     [two] = measure_apart([([first, second], steps)])
@@ -97,15 +105,23 @@ def scaling_report(steps: int) -> list[str]:
     workers = measure_apart([([core], steps, loopback_cluster(ports, i)) for i, core in enumerate((first, second))])
     step, communication = (max(getattr(worker, name) for worker in workers) for name in ("seconds", "communication"))
     batch_size = TrainingConfig().batch_size
-    rows = [
-        ("one process, one core", f"{batch_size / one.seconds:8.0f} images/s"),
-        ("one process, two cores", f"{batch_size / two.seconds:8.0f} images/s"),
-        ("two workers of one core each", f"{batch_size / step:8.0f} images/s"),
-        ("  of one process with two cores", f"{two.seconds / step:8.0%}"),
-        ("  of twice one core", f"{one.seconds / 2 / step:8.0%}"),
-        ("gradients a step", f"{one.gradient_bytes / 1e6:8.2f} MB"),
-        ("summing them alone, over loopback", f"{1e3 * communication:8.1f} ms, {communication / step:.1%} of a step"),
-    ]
-    lines = [f"medians of {steps} steps of {batch_size} images, float32"]
-    lines += [f"{what:52} {figure}" for what, figure in rows]
-    return lines
+    print(f"medians of {steps} steps of {batch_size} images, float32")
+    print_row("one process, one core", f"{batch_size / one.seconds:8.0f} images/s")
+    print_row("one process, two cores", f"{batch_size / two.seconds:8.0f} images/s")
+    print_row("two workers of one core each", f"{batch_size / step:8.0f} images/s")
+    print_row("  of one process with two cores", f"{two.seconds / step:8.0%}")
+    print_row("  of twice one core", f"{one.seconds / 2 / step:8.0%}")
+    print_row("gradients per step", f"{one.gradient_bytes / 1e6:8.2f} MB")
+    alone = f"{1e3 * communication:8.1f} ms, {communication / step:.1%} of a step"
+    print_row("summing them alone, over loopback", alone)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = CommandLine(prog="python -m tests.benchmarks.scaling", description=__doc__.partition("\n")[0])
+    parser.add_argument("--steps", type=int, default=30, help="timed steps per measurement (default %(default)s)")
+    return run_command(run, parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,9 +6,9 @@ import keras
 import pytest
 from keras import layers
 
-import helpers.profiling as profiling
-from helpers.profiling import convolution_flops, convolution_peak, median_seconds, seconds_by_kind
-from helpers.unet import UNetConfig, build_unet
+from helpers.unet import UNetConfig, build_denoiser
+from tests.benchmarks import profiling
+from tests.benchmarks.profiling import convolution_flops, convolution_peak, median_seconds, seconds_by_kind
 
 
 def test_median_leaves_out_the_first_call():
@@ -35,8 +35,9 @@ def test_the_peak_is_the_best_shape(monkeypatch):
     assert convolution_peak(batch_size=10) == 4 * 10 * 2 * 49 * 9 * 64 / 2.0
 
 
-def test_kinds_and_rest_are_the_whole():
-    seconds = seconds_by_kind(build_unet(UNetConfig(widths=(8, 8), heads=2, image_size=8)), batch_size=2, repeats=1)
+def test_kinds_and_rest_are_the_whole(schedule):
+    config = UNetConfig(widths=(8, 8), embedding_width=16, heads=2, image_size=8)
+    seconds = seconds_by_kind(build_denoiser(config, schedule), batch_size=2, repeats=1)
     whole = seconds.pop("the whole pass")
     assert set(seconds) == {*profiling.KINDS.values(), "the rest"}
     assert sum(seconds.values()) == pytest.approx(whole)

@@ -1,9 +1,13 @@
-"""PNG files, grids and histograms, to the pixel."""
+"""PNG files, animations, grids and histograms, to the pixel."""
+
+import io
 
 import numpy as np
+import pytest
 import tensorflow as tf
+from PIL import Image
 
-from helpers.pictures import decode_png, encode_png, histogram, image_grid
+from helpers.display.images import decode_png, encode_animation, encode_png, enlargement, histogram, image_grid
 
 
 def test_png_round_trip():
@@ -12,13 +16,35 @@ def test_png_round_trip():
     assert tf.io.decode_png(encode_png(pixels)).dtype == tf.uint8
 
 
+@pytest.mark.parametrize(("suffix", "form"), [(".gif", "GIF"), (".webp", "WEBP")])
+def test_an_animation_holds_its_pictures_and_rests_at_the_last(suffix, form):
+    pictures = [np.random.default_rng(i).integers(0, 255, (5, 7), np.uint8) for i in range(3)]
+    with Image.open(io.BytesIO(encode_animation(pictures, suffix, milliseconds=60, rest=900))) as animation:
+        assert (animation.format, animation.n_frames, animation.info["loop"]) == (form, 3, 0)
+        for i, (picture, milliseconds) in enumerate(zip(pictures, (60, 60, 900), strict=True)):
+            animation.seek(i)
+            animation.load()
+            assert animation.info["duration"] == milliseconds
+            np.testing.assert_array_equal(np.asarray(animation.convert("L")), picture)
+
+
+def test_a_colour_animation_keeps_its_colours():
+    pictures = np.random.default_rng(0).integers(0, 255, (2, 5, 7, 3), np.uint8)
+    with Image.open(io.BytesIO(encode_animation(pictures, ".webp"))) as animation:
+        np.testing.assert_array_equal(np.asarray(animation.convert("RGB")), pictures[0])
+
+
 def test_image_grid_leaves_gaps_between_and_paper_at_the_end():
     grid = image_grid(np.arange(1, 4, dtype=np.uint8).reshape(3, 1, 1), 2, enlarge=2, gap=1, fill=9)
     np.testing.assert_array_equal(grid, [[1, 1, 9, 2, 2], [1, 1, 9, 2, 2], [9] * 5, [3, 3, 9, 9, 9], [3, 3, 9, 9, 9]])
 
 
+def test_enlargement_is_whole_and_at_least_one():
+    assert [enlargement(size, 112) for size in (28, 32, 64, 300)] == [4, 4, 2, 1]
+
+
 def test_histogram_counts():
-    values = np.repeat([-1.0, 2.0, 9.0], [90, 10, 100])  # 9 is outside, and counts all the same
+    values = np.repeat([-1.0, 2.0, 9.0], [90, 10, 100])  # 9 is outside and gets no bar, but counts as one of the values
     bars = histogram(values, size=168, highest=5.0)
     heights = (bars == 170).sum(axis=0)
     expected = np.zeros(168)

@@ -1,4 +1,4 @@
-"""The stand-alone player: every frame is in its page, nothing is outside it, and it stays small."""
+"""The player: its page holds every frame, refers to nothing outside, and stays small."""
 
 import base64
 import json
@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from helpers.pictures import as_pngs, decode_png, encode_png
-from helpers.player import MAX_BYTES, player_html
+from helpers.display.images import as_pngs, decode_png, encode_png
+from helpers.display.player import MAX_BYTES, player_html
 
 RANDOM = np.random.default_rng(0)
 FRAMES = as_pngs(RANDOM.uniform(-1, 1, (7, 8, 9, 1)))

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from helpers.plots import show_curve, show_filmstrip, show_images, show_pipeline, show_unet
+from helpers.display.plots import show_curve, show_filmstrip, show_images, show_matrices, show_pipeline, show_unet
 from helpers.unet import UNetConfig
 
 
@@ -45,6 +45,15 @@ def test_curves_are_named_and_labelled():
     axis = show_curve(np.arange(3), {"a": np.ones(3), "b": np.zeros(3)}, "step t", "loss").axes[0]
     assert [line.get_label() for line in axis.lines] == ["a", "b"]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("step t", "loss")
+
+
+def test_matrices_stand_side_by_side():
+    matrices = {"a": np.arange(6).reshape(2, 3), "b": -np.arange(6).reshape(2, 3)}
+    figure = show_matrices(matrices, ["r", "s"], "xyz", "rows", "columns")
+    np.testing.assert_array_equal([image for image in drawn(figure) if image.shape == (2, 3)], list(matrices.values()))
+    axis = figure.axes[0]
+    assert (axis.get_title(), axis.get_ylabel(), axis.get_xlabel()) == ("a", "rows", "columns")
+    assert [label.get_text() for label in axis.get_xticklabels()] == [*"xyz"]
 
 
 def test_pipeline_marks_one_stage():

@@ -1,18 +1,19 @@
-"""CLIP scores: the helper's embeddings are the model's own, the scores are the papers', nothing is fetched unasked."""
+"""CLIP scores: the embeddings are the model's own, the scores are the papers', and nothing is fetched unasked."""
 
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import helpers.clip as clip_module
-from helpers.clip import (
+from helpers.data import to_model_range
+from helpers.evaluation.clip import (
+    DIGESTS,
+    DIGIT_CLIP,
     OFFICIAL_PROMPT,
     UNSEEN_PROMPTS,
     Clip,
@@ -24,10 +25,10 @@ from helpers.clip import (
     prompt_matrix,
     zero_shot,
 )
-from helpers.data import to_model_range
-from helpers.digit_clip import DIGESTS, DIGIT_CLIP
+from helpers.tools.files import ASSETS
+from helpers.workshop.captions import describe
 
-TESTS = Path(__file__).resolve().parent
+ROOT = ASSETS.parent
 
 
 @pytest.fixture(scope="module")
@@ -36,36 +37,42 @@ def clip():
 
 
 @pytest.fixture(scope="module")
-def test_embeds(clip, mnist):
-    return clip.embed_images(to_model_range(mnist.test_images).numpy())
+def some(mnist):
+    """Every third test image, `(n, 28, 28)` uint8, and their labels."""
+    return mnist.test_images[::3], mnist.test_labels[::3]
 
 
 @pytest.fixture(scope="module")
-def full_size(tmp_path_factory):
-    """What `full_size_clip.py` found out about a ViT-B/32 in the hub's cache, and what it said on standard error."""
-    folder = tmp_path_factory.mktemp("vit-b-32")
-    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "HF_HUB_CACHE": str(folder / "cache")}
-    command = [sys.executable, str(TESTS / "full_size_clip.py"), str(folder)]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    with np.load(folder / "found.npz") as file:
-        found = dict(file)
-    shutil.rmtree(folder)
-    return found, run.stderr
+def some_embeds(clip, some):
+    return clip.embed_images(to_model_range(some[0]).numpy())
 
 
-def test_zero_shot_on_all_test_images(clip, test_embeds, mnist):
+@pytest.fixture
+def no_network(monkeypatch):
+    """The calls that would have reached the network, which fail."""
+    calls = []
+
+    def refuse(*arguments, **_):
+        calls.append(arguments)
+        raise OSError("no network")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return calls
+
+
+def test_zero_shot_on_test_images(clip, some, some_embeds):
     def accuracy(template, words):
-        return np.mean(zero_shot(test_embeds, clip.embed_texts(digit_prompts(template, words))) == mnist.test_labels)
+        return np.mean(zero_shot(some_embeds, clip.embed_texts(digit_prompts(template, words))) == some[1])
 
     assert accuracy(OFFICIAL_PROMPT, words=False) >= 0.985
     assert min(accuracy(template, words) for template in UNSEEN_PROMPTS for words in (False, True)) >= 0.97
 
 
-def test_the_text_matters_beyond_the_digit(clip, test_embeds, mnist):
-    from helpers.captions import describe
-
-    widths, leans = describe(mnist.test_images)
+def test_texts_describe_more_than_the_digit(clip, some, some_embeds):
+    images, labels = some
+    widths, leans = describe(images)
     for measured, pair, least in (
         (widths, ("with thick strokes", "with thin strokes"), 0.85),
         (leans, ("leaning right", "leaning left"), 0.75),
@@ -73,8 +80,8 @@ def test_the_text_matters_beyond_the_digit(clip, test_embeds, mnist):
         told_apart = []
         for digit in range(10):
             high, low = clip.embed_texts([f"the digit {digit} {words}" for words in pair])
-            clear = (mnist.test_labels == digit) & (measured != 1)
-            difference = test_embeds[clear] @ (high - low)
+            clear = (labels == digit) & (measured != 1)
+            difference = some_embeds[clear] @ (high - low)
             told_apart.append(np.mean((difference > np.median(difference)) == (measured[clear] == 2)))
         assert np.mean(told_apart) > least and min(told_apart) > 0.55, pair
 
@@ -92,44 +99,58 @@ def test_embeddings_are_the_models_own(clip, mnist):
     assert np.abs(clip.embed_images(images) - clip.embed_images(images, inverted=True)).max() > 0.05
 
 
-def test_a_full_size_checkpoint_takes_the_same_path(full_size):
-    found, _ = full_size
-    assert found["image_embeds"].shape == (2, 512)
+def test_long_texts_are_cut_off_at_77_tokens(clip):
+    np.testing.assert_array_equal(clip.embed_texts(["7 " * 500]), clip.embed_texts(["7 " * 400]))
+    assert np.abs(clip.embed_texts(["7 " * 500]) - clip.embed_texts(["7 " * 50])).max() > 1e-4
+
+
+def test_the_hubs_cache_is_used_without_the_network(tmp_path, monkeypatch, no_network):
+    repository = tmp_path / "models--openai--clip-vit-base-patch32"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    shutil.copytree(DIGIT_CLIP, snapshot)  # the contents don't matter
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert load_clip("openai/clip-vit-base-patch32").name == "openai/clip-vit-base-patch32"
+    with pytest.raises(ClipUnavailable, match="clip-vit-large-patch14 is no folder.*download=True"):
+        load_clip("openai/clip-vit-large-patch14")
+    assert no_network == []
+
+
+@pytest.mark.slow  # a process of its own with a gigabyte of weights
+def test_a_full_size_checkpoint_takes_the_same_path(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, str(ROOT / "tests" / "maintenance" / "full_size_clip.py"), str(tmp_path)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0 and run.stderr == "", run.stderr
+    with np.load(tmp_path / "found.npz") as file:
+        found = dict(file)
+    shutil.rmtree(tmp_path / "cache")
+    assert found["name"] == "openai/clip-vit-base-patch32" and found["image_embeds"].shape == (2, 512)
     np.testing.assert_allclose(found["image_embeds"], found["models_image_embeds"], atol=1e-4)
     np.testing.assert_allclose(found["text_embeds"], found["models_text_embeds"], atol=1e-4)
-    assert tuple(found["shape_of_500_words"]) == (1, 512)  # cut off at 77 tokens
+    assert tuple(found["shape_of_500_words"]) == (1, 512)
+    assert str(found["refusal"]).startswith("openai/clip-vit-large-patch14 is no folder")
 
 
-def test_the_hubs_cache_is_used_and_nothing_fetched(full_size):
-    found, said = full_size
-    assert found["name"] == "openai/clip-vit-base-patch32"
-    refusal = str(found["refusal"])
-    assert refusal.startswith("openai/clip-vit-large-patch14 is no folder") and "download=True" in refusal
-    assert said == ""
-
-
-def test_a_name_that_is_not_here_is_not_looked_up(monkeypatch):
-    calls = []
-    for name in ("connect", "connect_ex"):
-        monkeypatch.setattr(socket.socket, name, lambda self, address: calls.append(address))
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **_: calls.append(arguments))
+def test_an_unknown_name_is_not_looked_up(no_network):
     with pytest.raises(ClipUnavailable, match="not in the hub's cache on this machine; load_clip"):
         load_clip("nobody/no-such-clip")
-    assert calls == []
+    assert no_network == []
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json"])
-def test_missing_or_damaged_files_of_any_clip_are_named_unreadable(tmp_path, file):
+def test_a_missing_or_damaged_file_makes_any_clip_unreadable(tmp_path, file):
     folder = tmp_path / "clip"
     shutil.copytree(DIGIT_CLIP, folder)
-    (folder / DIGESTS).unlink()  # which folders from the hub don't have
+    (folder / DIGESTS).unlink()  # folders from the hub have none
     (folder / file).write_bytes((folder / file).read_bytes()[:-200])
     with pytest.raises(ClipUnavailable, match="holds no readable CLIP"):
         load_clip(folder)
     (folder / file).unlink()
     with pytest.raises(ClipUnavailable, match="holds no readable CLIP") as raised:
         load_clip(folder)
-    if file == "config.json":  # before transformers builds, for want of one, a network of 600 MB
+    if file == "config.json":  # without one, transformers would build a network of 600 MB
         assert "(config.json is missing); " in str(raised.value)
 
 
@@ -169,17 +190,6 @@ def test_texts_and_templates_refused(clip):
         with pytest.raises(ValueError, match="template must hold"):
             digit_prompts(template)
     assert digit_prompts()[7] == 'a photo of the number: "7".' and digit_prompts("a {}", words=True)[7] == "a seven"
-
-
-def test_command_line(capsys, monkeypatch, mnist):
-    assert clip_module.main(["--epochs", "0", "--train"]) == 2
-    assert capsys.readouterr().err == "error: --epochs must be at least 1, not 0.\n"
-    assert clip_module.main(["--clip", "nobody/no-such-clip"]) == 2
-    assert capsys.readouterr().err.startswith("error: nobody/no-such-clip is no folder")
-    few = mnist._replace(test_images=mnist.test_images[:100], test_labels=mnist.test_labels[:100])
-    monkeypatch.setattr(clip_module, "load_mnist", lambda: few)
-    assert clip_module.main([]) == 0
-    assert "digit-clip, zero-shot accuracy on 100 test images" in capsys.readouterr().out
 
 
 def test_loading_leaves_transformers_as_it_was():

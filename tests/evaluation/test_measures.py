@@ -1,36 +1,51 @@
-"""The report card's measures: real images get the marks of real images, and copies are found."""
+"""The report card's measures: real images measure as real, and copies are found."""
+
+import copy
 
 import numpy as np
 import pytest
 
-from helpers.classifier import extract_features, load_classifier
 from helpers.data import to_model_range, training_split
-from helpers.measures import FLOOR_DRAWS, Evaluation, bootstrap_interval
-from helpers.metrics import draw_with_counts
+from helpers.evaluation import measures
+from helpers.evaluation.classifiers import extract_features, load_classifier
+from helpers.evaluation.measures import FLOOR_DRAWS, MEASURES, Evaluation, Reference
+from helpers.evaluation.metrics import coverage, draw_with_counts, frechet_ratio
 
 
 @pytest.fixture(scope="module")
-def real_as_generated(mnist):
-    """Training images with the labels of the first 1,000 test images, as if a perfect model had drawn them."""
-    images, labels = training_split(mnist)
-    wanted = mnist.test_labels[:1000].astype(np.int32)
-    return to_model_range(images[draw_with_counts(labels, wanted, 77)]).numpy(), wanted
+def measured(few_mnist):
+    """Training images with the labels of the test images, as if a perfect network had drawn them."""
+    images, labels = training_split(few_mnist)
+    wanted = few_mnist.test_labels.astype(np.int32)
+    return Evaluation(to_model_range(images[draw_with_counts(labels, wanted, 77)]).numpy(), wanted, seed=0)
 
 
-@pytest.fixture(scope="module")
-def measured(real_as_generated):
-    return Evaluation(*real_as_generated, seed=0)
-
-
-def test_real_images_get_the_marks_of_real_images(measured):
+def test_real_images_measure_as_real(measured):
     assert measured.digits()["share"] > 0.98
     assert 0.5 < measured.frechet()["ratio"] < 1.6
-    assert 0.95 < measured.coverage()["share"] < 1.05
-    assert len(measured.draws) == FLOOR_DRAWS and len({tuple(draw) for draw in measured.draws}) == FLOOR_DRAWS
-    assert all((measured.train_labels[draw] == measured.labels).all() for draw in measured.draws)
+    assert 0.93 < measured.coverage()["share"] < 1.07
 
 
-def test_training_images_are_found_out_as_copies(measured):
+def test_the_floor_is_drawn_from_training_images_with_the_same_labels(measured):
+    draws = measured.reference.positions
+    assert len(draws) == FLOOR_DRAWS and len({tuple(draw) for draw in draws}) == FLOOR_DRAWS
+    assert all((measured.train_labels[draw] == measured.labels).all() for draw in draws)
+    for draw, features in zip(draws, measured.reference.floor, strict=True):
+        np.testing.assert_array_equal(features, measured.train_features[draw])
+
+
+def test_reference_measures_by_the_metrics():
+    random = np.random.default_rng(0)
+    generated, features, pool = random.normal(0.3, 1, (60, 4)), random.normal(size=(60, 4)), random.normal(size=(90, 4))
+    labels, pool_labels = np.arange(60) % 3, np.arange(90) % 3
+    reference = Reference(features, labels, pool_labels, lambda positions: pool[positions], draws=3, seed=5)
+    floor = [pool[draw_with_counts(pool_labels, labels, seed)] for seed in (5, 6, 7)]
+    assert reference.frechet(generated) == frechet_ratio(generated, features, floor)
+    found, real = coverage(generated, features), np.mean([coverage(draw, features) for draw in floor])
+    assert reference.coverage(generated) == pytest.approx({"generated": found, "real": real, "share": found / real})
+
+
+def test_training_images_are_recognised_as_copies(measured):
     for space, found in measured.copies().items():
         assert found["share_closer"] == 1.0 and found["auc"] > 0.99 and found["flagged"], space
         closest = found["closest"]
@@ -38,36 +53,38 @@ def test_training_images_are_found_out_as_copies(measured):
         assert all(np.array_equal(generated, training) for generated, training in pairs)
 
 
-def test_a_hundred_copies_among_ten_thousand_are_flagged(mnist):
-    """Test images, as honest as can be, of which 100 are replaced by training images, slightly blurred by noise."""
-    images, labels = to_model_range(mnist.test_images).numpy(), mnist.test_labels.astype(np.int32)
-    honest = Evaluation(images.copy(), labels, seed=0)
-    assert not honest._nearest(honest.features, honest.test_features, honest.train_features)["flagged"]
-    train_images, train_labels = training_split(mnist)
-    planted = np.arange(0, 10_000, 100)
-    copies = to_model_range(train_images[draw_with_counts(train_labels, labels[planted], 5)]).numpy()
-    images[planted] = np.clip(copies + np.random.default_rng(0).normal(0, 0.01, copies.shape), -1, 1)
-    honest.images, honest.features = images, extract_features(load_classifier("features"), images)
+def test_one_copy_in_a_hundred_is_flagged(measured):
+    """Test images, none of them a copy, of which every hundredth is replaced by a noisy training image."""
+    honest = copy.copy(measured)
+    honest.images, honest.features = measured.test_images.copy(), measured.test_features.copy()
+    assert not any(found["flagged"] for found in honest.copies().values())
+    planted = np.arange(0, len(honest.labels), 100)
+    copies = measured.train_images[draw_with_counts(measured.train_labels, honest.labels[planted], 5)]
+    honest.images[planted] = np.clip(copies + np.random.default_rng(0).normal(0, 0.01, copies.shape), -1, 1)
+    honest.features[planted] = extract_features(load_classifier("features"), honest.images[planted])
     for space, found in honest.copies().items():
         assert found["flagged"] and found["share_closer"] > 0.017, space
         assert set(found["closest"]["generated"]) <= set(planted.tolist()), space
 
 
-def test_clip_reads_generated_and_real(measured):
+def test_digit_clip_recognises_generated_and_real_images(measured):
     found = measured.clip()
     for name in ("generated", "real"):
         low, high = found[name]["interval"]
-        assert (
-            low <= found[name]["share"] <= high and found[name]["share"] > 0.95 and len(found[name]["per_digit"]) == 10
-        )
+        assert low <= found[name]["share"] <= high and found[name]["share"] > 0.95
+        assert len(found[name]["per_digit"]) == 10
 
 
-def test_bootstrap_interval_is_about_the_normal_one():
-    values = np.random.default_rng(0).normal(3, 2, 2_000)
-    low, high = bootstrap_interval(values)
-    assert low == pytest.approx(values.mean() - 1.96 * 2 / np.sqrt(2_000), abs=0.015)
-    assert high == pytest.approx(values.mean() + 1.96 * 2 / np.sqrt(2_000), abs=0.015)
-    assert bootstrap_interval(np.ones(5)) == (1, 1)
-    for wrong in ([1.0], [[1.0, 2.0]], [1.0, np.nan]):
-        with pytest.raises(ValueError, match="values must be"):
-            bootstrap_interval(wrong)
+def test_training_value_compares_with_real_images_of_the_same_labels(measured, monkeypatch):
+    def value(images, labels, test_images, test_labels, seed):
+        np.testing.assert_array_equal(labels, measured.labels)
+        np.testing.assert_array_equal(test_labels, measured.labels)
+        assert test_images is measured.test_images and seed == measured.seed
+        return 0.9 if images is measured.images else 0.95
+
+    monkeypatch.setattr(measures, "training_value", value)
+    assert measured.training_value() == {"generated": 0.9, "real": 0.95}
+
+
+def test_every_measure_has_its_name():
+    assert MEASURES == {name: getattr(Evaluation, name) for name in MEASURES} and len(MEASURES) == 6

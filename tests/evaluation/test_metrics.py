@@ -1,4 +1,4 @@
-"""Each metric beside an independent implementation, a closed form, or sets whose answer is known."""
+"""Each metric beside an independent implementation, a closed form, or sets with a known answer."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,10 @@ from scipy.special import comb
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-import helpers.metrics as metrics
 from helpers.data import to_model_range
-from helpers.metrics import (
+from helpers.evaluation import metrics
+from helpers.evaluation.metrics import (
+    bootstrap_interval,
     classification_accuracy_score,
     coverage,
     draw_with_counts,
@@ -18,6 +19,7 @@ from helpers.metrics import (
     frechet_ratio,
     memorisation,
     nearest_neighbours,
+    pareto_front,
     training_value,
     wilson_interval,
 )
@@ -29,7 +31,7 @@ def random():
 
 
 def exact_sample(random, mean, covariance, count):
-    """A sample whose own mean and covariance are exactly those: whitened, then coloured."""
+    """A sample with exactly this mean and covariance: whitened, then coloured."""
     rows = random.normal(size=(count, len(mean)))
     rows -= rows.mean(axis=0)
     white = rows @ np.linalg.inv(np.linalg.cholesky(np.cov(rows.T))).T
@@ -99,12 +101,12 @@ def test_coverage_of_known_sets(random):
 
 
 def test_coverage_counts_the_edge_of_the_ball():
-    # The ball of 0 doesn't reach 2, that of 1 ends there, and that of 3 goes on to 1.
+    # The ball around 0 doesn't reach 2, the one around 1 ends there, and the one around 3 extends to 1.
     assert coverage([[2.0]], [[0.0], [1.0], [3.0]], k=1) == pytest.approx(2 / 3)
 
 
 def test_coverage_expected_of_one_distribution(random):
-    """Of m - 1 others and n generated points in random order, the first k must not all be others."""
+    """A point is covered unless the k nearest of its m - 1 + n neighbours are all reference points."""
     n, m = 60, 80
     found = np.mean([coverage(random.normal(size=(n, 2)), random.normal(size=(m, 2)), 3) for _ in range(100)])
     assert found == pytest.approx(1 - comb(m - 1, 3) / comb(m - 1 + n, 3), abs=0.02)
@@ -124,7 +126,7 @@ def test_draw_with_counts(random):
 
 def test_draw_with_counts_favours_no_position():
     drawn = np.concatenate([draw_with_counts(np.zeros(20, int), [0] * 5, seed) for seed in range(400)])
-    assert np.bincount(drawn, minlength=20).min() > 60  # 100 are expected of each, give or take 9
+    assert np.bincount(drawn, minlength=20).min() > 60  # 100 +- 9 are expected of each
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_wilson_interval_is_the_formula(successes, count, confidence):
     assert all(0 <= end <= 1 for end in interval)
 
 
-def test_wilson_interval_is_at_95_percent_unless_told():
+def test_wilson_interval_has_95_percent_by_default():
     assert wilson_interval(7, 50) == wilson_interval(7, 50, 0.95) != wilson_interval(7, 50, 0.9)
 
 
@@ -162,7 +164,7 @@ def test_nearest_neighbours_of_copies_are_at_zero(random):
 
 
 def test_memorisation_of_independent_sets(random):
-    results = [memorisation(*random.gamma(20, 1, (2, 300))) for _ in range(60)]
+    results = [memorisation(*random.gamma(20, 1, (2, 300)), draws=100) for _ in range(60)]
     assert np.mean([result.auc for result in results]) == pytest.approx(0.5, abs=0.01)
     # 57 of 60 are expected.
     assert sum(result.auc_interval[0] < 0.5 < result.auc_interval[1] for result in results) in range(52, 60)
@@ -178,8 +180,8 @@ def test_memorisation_is_reproducible_and_its_threshold_the_first_percentile(ran
         assert result.auc_interval != memorisation(distances, test_distances, **option).auc_interval
 
 
-def test_memorisation_interval_is_as_wide_as_theory_has_it(random):
-    """Of equal distributions, U over n m has variance (n + m + 1) / (12 n m)."""
+def test_memorisation_interval_has_the_width_of_theory(random):
+    """For equal distributions, U / (n m) has the variance (n + m + 1) / (12 n m)."""
     low, high = memorisation(*random.gamma(20, 1, (2, 500)), draws=500).auc_interval
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(1001 / (12 * 500 * 500)), rel=0.15)
 
@@ -206,6 +208,23 @@ def test_memorisation_counts_only_distances_below_the_threshold():
     assert memorisation([5.0, 5.0, 4.0, 6.0], [5.0] * 10).share_closer == 0.25
 
 
+def test_pareto_front_is_what_no_other_setting_beats():
+    passes, ratios = [10, 20, 20, 5, 40, 40], [2.0, 1.5, 1.4, 3.0, 1.4, 1.2]
+    np.testing.assert_array_equal(pareto_front(passes, ratios), [True, False, True, True, False, True])
+    np.testing.assert_array_equal(pareto_front([5, 5], [1.0, 1.0]), [True, False])
+
+
+def test_bootstrap_interval_is_about_the_normal_one(random):
+    values = random.normal(3, 2, 2_000)
+    low, high = bootstrap_interval(values)
+    assert low == pytest.approx(values.mean() - 1.96 * 2 / np.sqrt(2_000), abs=0.015)
+    assert high == pytest.approx(values.mean() + 1.96 * 2 / np.sqrt(2_000), abs=0.015)
+    assert bootstrap_interval(np.ones(5)) == (1, 1)
+    for wrong in ([1.0], [[1.0, 2.0]], [1.0, np.nan]):
+        with pytest.raises(ValueError, match="values must be"):
+            bootstrap_interval(wrong)
+
+
 @pytest.fixture(scope="module")
 def digits(mnist):
     """60 images of each digit, their labels, and 1,000 test images with theirs."""
@@ -217,19 +236,14 @@ def digits(mnist):
 def test_classification_accuracy_score_needs_the_right_labels(digits):
     images, labels, *test_set = digits
     assert classification_accuracy_score(images, labels, *test_set) > 0.8
-    shuffled = np.random.default_rng(0).permutation(labels)
-    assert classification_accuracy_score(images, shuffled, *test_set) < 0.4
-
-
-def test_classification_accuracy_score_is_that_on_the_test_images(digits):
-    images, labels, test_images, test_labels = digits
-    assert classification_accuracy_score(images, labels, test_images, (test_labels + 1) % 10, epochs=3) < 0.1
+    assert classification_accuracy_score(images, (labels + 1) % 10, *test_set, epochs=3) < 0.1
 
 
 def test_classification_accuracy_score_follows_its_seed(digits):
-    scores = [classification_accuracy_score(*digits, seed=seed, epochs=1) for seed in (0, 0, 1, 2)]
-    assert scores[0] == scores[1]
-    assert len(set(scores)) > 1
+    images, labels, *test_set = digits
+    few = (images[:200], labels[:200], *test_set)
+    scores = [classification_accuracy_score(*few, seed=seed, epochs=1) for seed in (0, 0, 1)]
+    assert scores[0] == scores[1] != scores[2]
 
 
 def test_training_value_is_the_mean_of_two_seeds(monkeypatch):
@@ -240,7 +254,6 @@ def test_training_value_is_the_mean_of_two_seeds(monkeypatch):
 
 NORMAL = np.random.default_rng(0).normal(size=(30, 4))
 HOLED = np.where(np.arange(30)[:, np.newaxis] == 3, np.nan, NORMAL)
-ENDLESS = np.where(np.arange(30)[:, np.newaxis] == 3, np.inf, NORMAL)
 
 
 def test_too_few_rows_for_a_covariance_refused():
@@ -326,14 +339,9 @@ IMAGES, LABELS = np.zeros((20, 28, 28, 1), np.float32), np.arange(20) % 10
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (IMAGES[..., 0], LABELS, "images must be"),
         (IMAGES[:19], LABELS, "images must be 20 like (test_)?labels, not 19"),
-        (IMAGES + 3, LABELS, r"images must be numbers in \[-1, 1\], not 3\.\.3"),
-        (IMAGES * np.nan, LABELS, r"images must be numbers in \[-1, 1\]"),
         (IMAGES, LABELS % 9, "labels must hold each of the digits"),
         (IMAGES, LABELS + 1, "labels must hold each of the digits"),
-        (IMAGES, LABELS / 1, "labels must be"),
-        (IMAGES, LABELS[:, np.newaxis], "labels must be"),
     ],
 )
 def test_digits_refused(images, labels, message):

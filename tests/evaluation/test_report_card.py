@@ -1,130 +1,137 @@
-"""The report card: complete, of the shipped weights, resumable, and shown as it is. Its measures: test_measures.py."""
+"""The report card: complete, of the pre-trained weights, resumable, and shown as it is. Its measures: test_measures."""
 
-import hashlib
 import json
 
+import numpy as np
 import pytest
 
-import helpers.evaluation as evaluation
-import helpers.measures as measures
-from helpers.checkpoints import SHIPPED
-from helpers.evaluation import (
-    MEASURES,
-    README,
+from helpers.checkpoints import PRETRAINED, PRETRAINED_NOISE, load_denoiser, save_denoiser
+from helpers.evaluation import measures, report_card
+from helpers.evaluation.measures import MEASURES
+from helpers.evaluation.report_card import (
+    REPORT,
     describe_run,
+    evaluate,
     load_report,
     markdown_table,
-    readme_with_table,
-    report_file,
     report_rows,
     work_folder,
 )
-from helpers.files import ASSETS
+from helpers.sampling.sampler import SamplerSettings, Samples, sample
+from helpers.tools.files import write_record
 
-NETWORKS = [SHIPPED, ASSETS / "unet-noise"]
-MEASURED_FAST = {"digits", "frechet", "coverage"}
-
-
-def once(function):
-    """The function, but for the same training images it gives again what it gave the first time."""
-    kept = {}
-
-    def remembering(network, images):
-        if len(images) != 55_000:
-            return function(network, images)
-        digest = hashlib.sha256(images).hexdigest()
-        if digest not in kept:
-            kept[digest] = function(network, images)
-        return kept[digest]
-
-    return remembering
+NETWORKS = (PRETRAINED, PRETRAINED_NOISE)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def training_images_are_read_once():
-    """Every report wants the features of the 55,000 training images: half a minute each time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measures, "extract_features", once(measures.extract_features))
-        yield
+@pytest.fixture
+def network(lively_denoiser, tmp_path):
+    """The folder of a tiny network of digits."""
+    save_denoiser(tmp_path / "network", lively_denoiser, {"data": "MNIST"}, [])
+    return tmp_path / "network"
 
 
-@pytest.mark.parametrize("weights", NETWORKS, ids=lambda path: path.name)
-def test_the_shipped_report_is_complete_and_of_these_weights(weights):
-    report = load_report(weights)  # refuses a report of other weights
-    assert report["images"] == 10_000 and set(MEASURES) <= set(report)
-    assert report["measured_by"] == describe_run(weights, 10_000, 0)["measured_by"]
-    assert report["sampler"] == describe_run(weights, 10_000, 0)["sampler"]
+@pytest.fixture(scope="module")
+def pretrained():
+    return {network: load_denoiser(network) for network in NETWORKS}
 
 
-def test_readme_shows_the_reports_and_nothing_typed():
-    text = README.read_text()
-    assert readme_with_table(text) == text
-    with pytest.raises(ValueError, match="once each"):
-        readme_with_table("no markers")
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda path: path.name)
+def test_the_pretrained_report_is_complete_and_of_these_weights(network, pretrained):
+    report = load_report(network)  # refuses a report of other weights
+    run = describe_run(network, pretrained[network], 10_000, 0)
+    assert set(MEASURES) <= set(report)
+    assert {name: report[name] for name in run} == run
 
 
 def test_a_report_of_other_weights_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=f"missing or damaged.*--weights {tmp_path}`"):
+    with pytest.raises(ValueError, match=f"missing or damaged.*python -m helpers evaluate {tmp_path}`"):
         load_report(tmp_path)
     (tmp_path / "unet.weights.h5").write_bytes(b"other weights")
-    (tmp_path / "evaluation.json").write_text(report_file(SHIPPED).read_text())
+    (tmp_path / REPORT).write_text((PRETRAINED / REPORT).read_text())
     with pytest.raises(ValueError, match="other weights"):
         load_report(tmp_path)
 
 
 def test_a_report_of_another_sampler_is_refused(monkeypatch):
-    monkeypatch.setitem(evaluation.sample.__kwdefaults__, "guidance_scale", 7.0)
+    monkeypatch.setattr(report_card, "SamplerSettings", lambda: SamplerSettings(guidance_scale=7.0))
     with pytest.raises(ValueError, match="another sampler than today's default; make it with"):
         load_report()
 
 
-def test_an_interrupted_report_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(evaluation, "CHUNK", 250)
-    for name in set(MEASURES) - MEASURED_FAST:  # the others take a minute
-        monkeypatch.delitem(evaluation.MEASURES, name)
-    draw, calls = evaluation.sample, []
-
-    def interrupted_once(*arguments, **options):
-        calls.append(options["numbers"][0])
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        options["steps"] = 2
-        return draw(*arguments, **options)
-
-    monkeypatch.setattr(evaluation, "sample", interrupted_once)
-    arguments = ["--images", "500", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "report.json")]
-    monkeypatch.setattr(evaluation, "report_rows", lambda report: [("images", str(report["images"]))])
-    monkeypatch.setattr(evaluation, "describe_run", lambda *run: {"images": run[1], "seed": run[2]})
-    assert evaluation.main(arguments) == 130
-    assert "run the same command again" in capsys.readouterr().out
-    assert evaluation.main(arguments) == 0
-    assert calls == [0, 250, 250]
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["images"] == 500 and set(report) >= MEASURED_FAST
-    assert list((tmp_path / "work").iterdir()) == []
-
-
-def test_work_of_another_run_is_never_gone_on_with():
-    runs = [describe_run(weights, images, seed) for weights in NETWORKS for images in (500, 1000) for seed in (0, 1)]
+def test_an_unfinished_report_belongs_to_one_run(pretrained):
+    runs = [
+        describe_run(network, denoiser, images, seed)
+        for network, denoiser in pretrained.items()
+        for images in (500, 1000)
+        for seed in (0, 1)
+    ]
     assert len({work_folder(run, "work") for run in runs}) == 8
 
 
-def test_refused_before_any_work(tmp_path, capsys):
-    for arguments, message in (
-        (["--images", "100"], "images must be in 500..10000"),
-        (["--weights", str(tmp_path)], "missing"),
-    ):
-        assert evaluation.main([*arguments, "--work", str(tmp_path / "work")]) == 2
-        assert message in capsys.readouterr().err
+def test_an_interrupted_report_resumes_where_it_stopped(network, tmp_path, monkeypatch, few_mnist):
+    """Ctrl-C while the second chunk is drawn, then in the second measure: nothing finished is made again."""
+    calls, interruptions = [], {"sample 250", "second"}
+
+    def note(call):
+        calls.append(call)
+        if call in interruptions:
+            interruptions.remove(call)
+            raise KeyboardInterrupt
+
+    def draw(denoiser, labels, *, seed, sample_ids):
+        note(f"sample {sample_ids[0]}")
+        np.testing.assert_array_equal(labels, few_mnist.test_labels[sample_ids])
+        return Samples(sample_ids.reshape(-1, 1, 1, 1) * np.ones((1, 28, 28, 1), np.float32), None)
+
+    def measure(name):
+        def of(images):
+            note(name)
+            return {"last": float(images[-1].mean())}
+
+        return of
+
+    monkeypatch.setattr(report_card, "CHUNK", 250)
+    monkeypatch.setattr(report_card, "sample", draw)
+    monkeypatch.setattr(report_card, "Evaluation", lambda images, labels, seed: images)
+    monkeypatch.setattr(report_card, "MEASURES", {name: measure(name) for name in ("first", "second")})
+    arguments = (network, 500, 3, tmp_path / "work", False)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(*arguments)
+    report = evaluate(*arguments)
+    assert calls == ["sample 0", "sample 250", "sample 250", "first", "second", "second"]
+    assert report["first"] == report["second"] == {"last": 499.0}
+    assert report["images"] == 500 and report["seed"] == 3
+
+
+def test_a_report_holds_every_measure_and_can_be_loaded(network, tmp_path, monkeypatch, few_mnist):
+    monkeypatch.setattr(measures, "training_value", lambda *_, **__: 0.5)  # would train four classifiers
+    two_steps = lambda *arguments, **options: sample(*arguments, SamplerSettings(steps=2), **options)  # noqa: E731
+    monkeypatch.setattr(report_card, "sample", two_steps)
+    report = evaluate(network, 500, 0, tmp_path / "work", progress=False)
+    write_record(network / REPORT, report)
+    assert load_report(network) == json.loads(json.dumps(report))
+    assert {"500", "50.00%"} <= set(dict(report_rows(report)).values())
+    del report["copies"]
+    write_record(network / REPORT, report)
+    with pytest.raises(ValueError, match="incomplete"):
+        load_report(network)
+
+
+def test_refused_before_any_work(network, tmp_path):
+    with pytest.raises(ValueError, match=r"images must be a whole number in 500\.\.10000, not 100"):
+        evaluate(network, 100, 0, tmp_path / "work")
+    with pytest.raises(ValueError, match="is not a trained network"):
+        evaluate(tmp_path, 500, 0, tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
 
 def test_the_table_shows_what_the_report_holds():
     report = load_report()
     rows = dict(report_rows(report))
-    assert f"{report['digits']['share']:.2%}" in rows["digit accuracy, by a CNN that made no choice"]
+    assert rows["generated images"] == "10,000"
+    for shown in (f"{report['digits']['share']:.2%}", f"{report['frechet']['ratio']:.2f}"):
+        assert any(figure.startswith(shown) for figure in rows.values())
     table = markdown_table({"one": report, "other": report})
-    assert (
-        table.startswith("| measure | one | other |\n| --- | --- | --- |\n")
-        and len(table.splitlines()) == len(rows) + 2
-    )
+    assert table.startswith("| measure | one | other |\n| --- | --- | --- |\n")
+    assert len(table.splitlines()) == len(rows) + 2

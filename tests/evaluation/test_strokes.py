@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from helpers.data import to_model_range
-from helpers.strokes import (
-    MEASURES,
+from helpers.evaluation.strokes import (
+    STROKE_MEASURES,
     compactness,
     complexity,
     euler,
@@ -72,7 +72,7 @@ def test_nothing_drawn():
 def test_complexity_names_every_measure(mnist):
     images = to_model_range(mnist.test_images[:20]).numpy()
     measured = complexity(images)
-    assert tuple(measured) == MEASURES and all(values.shape == (20,) for values in measured.values())
+    assert tuple(measured) == STROKE_MEASURES and all(values.shape == (20,) for values in measured.values())
     assert measured["ink mass"][3] == pytest.approx(ink_mass(mnist.test_images[3]))
     with pytest.raises(ValueError, match="images must be"):
         complexity(images[..., 0])

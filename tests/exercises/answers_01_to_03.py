@@ -1,4 +1,4 @@
-"""Right answers to the exercises of notebooks 01 to 03, and the wrong ones that students give."""
+"""Right answers to the exercises of notebooks 01 to 03, and plausible mistakes. `test_exercises` uses them."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def omegas(width):
     return 1000 ** (-np.arange(width // 2) / (width // 2))
 
 
-# Each check: the right answers, then wrong ones with a piece of the hint that they must get.
+# For each check the right answers, then the wrong ones, each with a part of its hint.
 ANSWERS = {
     "check_quarters": (
         [6265**4, 1.54e15],
@@ -46,11 +46,11 @@ ANSWERS = {
             ((-1, 1.6), "most common"),
             ((0, 1), "middle"),
             ((0.4, 0.24), "if black were 0"),
-            ((102, 15_606), "bytes"),
-            ((0.96, -0.2), "smallest error"),
+            ((102, 15_606), "byte value"),
+            ((0.96, -0.2), "smaller error"),
             ((-0.2, 0.24), "if black were 0"),
             ((-0.2, 0.98), "standard deviation"),
-            ((-0.2, 1.04), "40 % of the squares"),
+            ((-0.2, 1.04), "white by 40 %"),
             ((-0.2, 0.04), "square of the guess"),
             (-0.2, "2 numbers, not 1"),
         ],
@@ -60,11 +60,11 @@ ANSWERS = {
         [
             (lambda x, m, s: ((x * s + m) * 255).clip(0, 255).astype(np.uint8), "one too small"),
             (lambda x, m, s: ((x * s + m) * 255).clip(0, 255).astype(int), "one too small"),
-            (lambda x, m, s: np.rint((x * s + m) * 255).astype(np.uint8), "black must stay black"),
-            (lambda x, m, s: np.rint((x * s + m) * 255), "black must stay black"),
-            (lambda x, m, s: np.rint((x + m) * s * 255), "last thing first"),
+            (lambda x, m, s: np.rint((x * s + m) * 255).astype(np.uint8), "Black must stay black"),
+            (lambda x, m, s: np.rint((x * s + m) * 255), "Black must stay black"),
+            (lambda x, m, s: np.rint((x + m) * s * 255), "last operation first"),
             (lambda x, m, s: np.rint((x / s + m) * 255), "undoes a division"),
-            (lambda x, m, s: np.rint((x - m) / s * 255), "scaled again"),
+            (lambda x, m, s: np.rint((x - m) / s * 255), "scales the pixel once more"),
             (lambda x, m, s: x * s + m, "up to 255"),
             (lambda x, m, s: np.uint8(x * s + m), "up to 255"),
             (lambda x, m, s: np.clip(np.rint((x + 1) * 127.5), 0, 255), "doesn't restore"),
@@ -77,8 +77,8 @@ ANSWERS = {
             (297, "variance"),
             (592, "5.0[0-9]% of the signal; that is too much"),
             (100, "60.*too much"),
-            (1000, "fewer are enough"),
-            (594, "fewer are enough"),
+            (1000, "fewer steps are enough"),
+            (594, "fewer steps are enough"),
             (592.7, "whole number"),
             (0, "whole number in"),
         ],
@@ -86,7 +86,7 @@ ANSWERS = {
     "check_joined_beta": (
         [1 - BAR[39] / BAR[19], 1 - np.prod(ALPHA[20:40])],
         [
-            (BAR[39] / BAR[19], "kept"),
+            (BAR[39] / BAR[19], "keeps"),
             (BETA[20:40].sum(), "added the betas"),
             (1 - BAR[39], "clean image"),
             (1 - BAR[39] / BAR[20], "off by one"),
@@ -94,9 +94,9 @@ ANSWERS = {
             (1 - np.prod(ALPHA[20:41]), "off by one"),
             (root(1 - BAR[39] / BAR[19]), "standard deviation"),
             (1 - root(BAR[39] / BAR[19]), "square root"),
-            (np.prod(BETA[20:40]), "alphas that multiply"),
+            (np.prod(BETA[20:40]), "multiply the alphas"),
             (0.5, "product of alphas"),
-            (0.28, "as a measurement is"),
+            (0.28, "only a measurement"),
         ],
     ),
     "check_mean_from_noise": (
@@ -105,15 +105,15 @@ ANSWERS = {
             lambda x, e, t: posterior(cosine_schedule(), predict_x_0(cosine_schedule(), x, t, e), x, t)[0],
         ],
         [
-            (lambda x, e, t: (x + BETA[t] / root(1 - BAR[t]) * e) / root(ALPHA[t]), "added noise"),
-            (lambda x, e, t: (x - BETA[t] / root(1 - BAR[t]) * e) / root(BAR[t]), "not by alpha_bar"),
+            (lambda x, e, t: (x + BETA[t] / root(1 - BAR[t]) * e) / root(ALPHA[t]), "added the noise"),
+            (lambda x, e, t: (x - BETA[t] / root(1 - BAR[t]) * e) / root(BAR[t]), "not of alpha_bar"),
             (lambda x, e, t: (x - BETA[t] / root(1 - ALPHA[t]) * e) / root(ALPHA[t]), "noise of .all. steps"),
-            (lambda x, e, t: (x - root(BETA[t] / (1 - BAR[t])) * e) / root(ALPHA[t]), "no root"),
+            (lambda x, e, t: (x - root(BETA[t] / (1 - BAR[t])) * e) / root(ALPHA[t]), "no root of beta"),
             (lambda x, e, t: (x - root(1 - BAR[t]) * e) / root(ALPHA[t]), "all the noise at once"),
             (lambda x, e, t: (x - root(1 - BAR[t]) * e) / root(BAR[t]), "that is x_0"),
             (lambda x, e, t: mean_from_noise(x, e, t - 1), "off by one"),
             (lambda x, e, t: (x - BETA[t] / root(1 - BAR[t - 1]) * e) / root(ALPHA[t]), "off by one"),
-            (lambda x, e, t: x - e, "collect x_t and noise"),
+            (lambda x, e, t: x - e, "collect the terms"),
             (lambda x, e, t: 0.5, r"shape \(2, 28, 28, 1\) here, not \(\)"),
         ],
     ),
@@ -121,13 +121,13 @@ ANSWERS = {
         [(27, 6), np.array([27, 6])],
         [
             ((28, 7), "at 28 x 28: one too many"),
-            ((14, 4), "from the middle"),
-            ((27, 3), "at 7 x 7: that is the way from the middle"),
+            ((14, 4), "distance from the middle"),
+            ((27, 3), "at 7 x 7: that is the distance from the middle"),
             ((10, 3), "windows overlap"),
             ((27, 7), "at 7 x 7: one too many"),
             ((784, 49), "all directions"),
             ((54, 12), "diagonal"),
-            ((26, 6), "at 28 x 28: raise `count`"),
+            ((26, 6), "at 28 x 28: find a `count`"),
         ],
     ),
     "check_block_parameters": (
@@ -136,21 +136,21 @@ ANSWERS = {
             (lambda c, d, e: block_parameters(c, d, e) - (5 if c != d else 4) * d, "biases"),
             (lambda c, d, e: block_parameters(c, d, e) - c - d, "normalisation"),
             (lambda c, d, e: block_parameters(c, d, e) - d * e - d, "scale .and. a shift"),
-            (lambda c, d, e: block_parameters(c, d, e) - 9 * d * d + 9 * c * d, "second convolution"),
-            (lambda c, d, e: block_parameters(c, d, e) - (c != d) * (c * d + d), "another width"),
-            (lambda c, d, e: block_parameters(c, d, e) + (c == d) * (c * d + d), "isn't it"),
+            (lambda c, d, e: block_parameters(c, d, e) - 9 * d * d + 9 * c * d, "second convolution's input"),
+            (lambda c, d, e: block_parameters(c, d, e) - (c != d) * (c * d + d), "different number of channels"),
+            (lambda c, d, e: block_parameters(c, d, e) + (c == d) * (c * d + d), "When is it needed"),
             (lambda c, d, e: 18 * c * d, "list of layers"),
         ],
     ),
     "check_similarity": (
         [lambda n, w: np.cos(omegas(w) * n).mean()],
         [
-            (lambda n, w: np.cos(omegas(w) * n).sum(), "how long"),
+            (lambda n, w: np.cos(omegas(w) * n).sum(), "How long"),
             (lambda n, w: np.cos(omegas(w) * n).sum() / w, "at distance 0"),
-            (lambda n, w: np.cos(omegas(w) * n).sum() / root(w / 2), "divide by both"),
-            (lambda n, w: np.sin(omegas(w) * n).mean(), "addition theorems"),
+            (lambda n, w: np.cos(omegas(w) * n).sum() / root(w / 2), "Divide by both"),
+            (lambda n, w: np.sin(omegas(w) * n).mean(), "addition theorem"),
             (lambda n, w: np.cos(10_000 ** (-np.arange(w // 2) / (w // 2)) * n).mean(), "base"),
-            (lambda n, w: np.cos(1000 ** (-np.arange(w) / (w // 2)) * n).mean(), "how many different"),
+            (lambda n, w: np.cos(1000 ** (-np.arange(w) / (w // 2)) * n).mean(), "fewer different frequencies"),
             (lambda n, w: np.cos(omegas(w).mean() * n), "sum over the frequencies"),
         ],
     ),

@@ -1,8 +1,8 @@
-"""Right answers to the exercises of notebooks 04 to 06, and the wrong ones that students give."""
+"""Right answers to the exercises of notebooks 04 to 06, and plausible mistakes. `test_exercises` uses them."""
 
 import numpy as np
 
-from helpers.metrics import frechet_distance
+from helpers.evaluation.metrics import frechet_distance
 
 root = np.sqrt
 
@@ -25,7 +25,7 @@ def ddim(x_t, x_0, bar, bar_next, sigma, fresh):
     return root(bar_next) * x_0 + root(1 - bar_next - sigma**2) * noise + sigma * fresh
 
 
-def too_loud(x_t, x_0, bar, bar_next, sigma, fresh):
+def too_noisy(x_t, x_0, bar, bar_next, sigma, fresh):
     return root(bar_next) * x_0 + root(1 - bar_next) * (x_t - root(bar) * x_0) / root(1 - bar) + sigma * fresh
 
 
@@ -43,16 +43,16 @@ def frechet(a, b):
     return (a.mean() - b.mean()) ** 2 + (a.std() - b.std()) ** 2
 
 
-# Each check: the right answers, then wrong ones with a piece of the hint that they must get.
+# For each check the right answers, then the wrong ones, each with a part of its hint.
 ANSWERS = {
     "check_half_life": (
         [0.5 ** (1 / 100), 0.9931],
         [
             (0.99, "rule of thumb"),
-            (0.995, "same amount"),
+            (0.995, "equally long"),
             (0.9, "after 7 steps"),
             (0.998, "after 347 steps"),
-            (0.007, "half way after 1 "),
+            (0.007, r"halfway after 1 step\."),
             (1.0, "between 0 and 1"),
             (100, "between 0 and 1"),
         ],
@@ -64,12 +64,12 @@ ANSWERS = {
             (lambda y, u, s: np.where(u > s, -1, y), "forgets most"),
             (lambda y, u, s: np.where(u < s, 0, y), "is a digit"),
             (lambda y, u, s: y * (u >= s), "is a digit"),
-            (lambda y, u, s: np.where(u < s, 10, y), "eleventh"),
-            (lambda y, u, s: np.append(np.full(int(s * len(y)), -1), y[int(s * len(y)) :]), "always the first"),
+            (lambda y, u, s: np.where(u < s, 10, y), "eleventh class"),
+            (lambda y, u, s: np.append(np.full(int(s * len(y)), -1), y[int(s * len(y)) :]), "the first labels"),
             (lambda y, u, s: y[u >= s], "shape"),
             (lambda y, u, s: y, "no label"),
-            (lambda y, u, s: np.where(np.random.default_rng(0).random(len(y)) < s, -1, y), "where a sample's draw"),
-            (forget_in_place, "handed in were changed"),
+            (lambda y, u, s: np.where(np.random.default_rng(0).random(len(y)) < s, -1, y), "where the sample's draw"),
+            (forget_in_place, "changed its input"),
         ],
     ),
     "check_zero_loss": (
@@ -77,12 +77,12 @@ ANSWERS = {
         [
             (lambda a, m: 1.0, "for the noise"),
             (lambda a, m: a * m + 1 - a, "swapped"),
-            (lambda a, m: root(a) + root(1 - a) * m, "square the weights"),
+            (lambda a, m: root(a) + root(1 - a) * m, "weights are squared"),
             (lambda a, m: a - (1 - a) * m, "minus is squared"),
             (lambda a, m: (root(a) - root(1 - a) * root(m)) ** 2, "cross term"),
             (lambda a, m: (root(a) + root(1 - a) * root(m)) ** 2, "cross term"),
-            (lambda a, m: a + (1 - a) * m**2, "given already"),
-            (lambda a, m: root(zero_loss(a, m)), "no root"),
+            (lambda a, m: a + (1 - a) * m**2, "already the mean"),
+            (lambda a, m: root(zero_loss(a, m)), "no root at the end"),
             (lambda a, m: a, "misses the image"),
             (lambda a, m: m, "three terms"),
         ],
@@ -103,13 +103,13 @@ ANSWERS = {
     "check_conventions": (
         [(4, 3), [4.0, 3.0]],
         [
-            ((3, 3), "first formula: that is the paper's w"),
-            ((7, 3), "carries the scale"),
+            ((3, 3), "first formula: that is w"),
+            ((7, 3), "multiplied by the scale alone"),
             ((1, 3), "add up"),
             ((-3, 3), "weight of uncond"),
             ((5, 3), "first formula: write it"),
-            ((4, 2), "second formula: set its 2 to 0"),
-            ((4, 1), "second formula: what is left"),
+            ((4, 2), "second formula: replace its 2 by 0"),
+            ((4, 1), "raise or lower"),
             ((4, -1), "two minus signs"),
             ((4, -2), "two minus signs"),
             ((4, 4), "second formula: write it"),
@@ -118,15 +118,15 @@ ANSWERS = {
     "check_ddim_step": (
         [ddim],
         [
-            (too_loud, "make room"),
+            (too_noisy, "make room"),
             (by_deviation, "standard deviations of independent"),
-            (lambda x, x_0, b, n, s, f: ddim(x, x_0, b, n, s, s * f), "deviation of the fresh noise already"),
+            (lambda x, x_0, b, n, s, f: ddim(x, x_0, b, n, s, s * f), "already the standard deviation"),
             (lambda x, x_0, b, n, s, f: ddim(x, x_0, b, n, 0, f), "without fresh noise"),
             (lambda x, x_0, b, n, s, f: ddim(x, x_0, b, n, s, 0 * f), "forgot to add"),
             (lambda x, x_0, b, n, s, f: ddim(x, x_0, n, b, s, f), "swapped"),
             (
                 lambda x, x_0, b, n, s, f: ddim(x, x_0, b, n, root(s), 0) + s * f,
-                "among variances",
+                "with variances",
             ),
             (lambda x, x_0, b, n, s, f: x_0, "three terms"),
         ],
@@ -145,7 +145,7 @@ ANSWERS = {
     "check_score": (
         [score],
         [
-            (lambda u, v: 2.5 * np.maximum((u * v).sum(1), 0), "know of length"),
+            (lambda u, v: 2.5 * np.maximum((u * v).sum(1), 0), "depend on length"),
             (lambda u, v: score(u, v) * np.linalg.norm(v, axis=1), "only one"),
             (lambda u, v: score(u, v) * np.linalg.norm(u, axis=1), "only one"),
             (lambda u, v: 2.5 * np.maximum((u / np.linalg.norm(u) * v / np.linalg.norm(v)).sum(1), 0), "whole batch"),
@@ -153,26 +153,26 @@ ANSWERS = {
                 lambda u, v: (
                     2.5 * np.maximum((u / np.linalg.norm(u, axis=0) * v / np.linalg.norm(v, axis=0)).sum(1), 0)
                 ),
-                "each column",
+                "normalised the columns",
             ),
             (lambda u, v: 2.5 * (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1), "negative"),
-            (lambda u, v: score(u, v) / 2.5, "weight in front"),
+            (lambda u, v: score(u, v) / 2.5, "multiplies it by a weight"),
             (lambda u, v: score(u, v) * 40, "other libraries"),
             (lambda u, v: 2.5 * np.maximum(u @ v.T, 0), r"shape \(6,\) here, not \(6, 6\)"),
-            (lambda u, v: (u * u).sum(1), "over both lengths"),
+            (lambda u, v: (u * u).sum(1), "by both lengths"),
         ],
     ),
     "check_frechet": (
         [frechet, lambda a, b: frechet_distance(a[:, None], b[:, None])],
         [
-            (lambda a, b: root(frechet(a, b)), "its root"),
-            (lambda a, b: abs(a.mean() - b.mean()) + (a.std() - b.std()) ** 2, "means enters squared"),
-            (lambda a, b: (a.mean() - b.mean()) ** 2 + (a.var() - b.var()) ** 2, "variances where"),
+            (lambda a, b: root(frechet(a, b)), "root of the distance"),
+            (lambda a, b: abs(a.mean() - b.mean()) + (a.std() - b.std()) ** 2, "difference of the means"),
+            (lambda a, b: (a.mean() - b.mean()) ** 2 + (a.var() - b.var()) ** 2, "variances instead"),
             (lambda a, b: (a.mean() - b.mean()) ** 2 + a.var() + b.var() - 2 * a.var() * b.var(), "lost the root"),
             (lambda a, b: (a.mean() - b.mean()) ** 2 + a.var() + b.var(), "term is missing"),
             (lambda a, b: (a.mean() - b.mean()) ** 2 + (a.std() + b.std()) ** 2, "sign of the last term"),
-            (lambda a, b: (a.mean() - b.mean()) ** 2, "may still differ"),
-            (lambda a, b: (a.mean() - b.mean()) ** 2 + abs(a.std() - b.std()), "deviations enters squared"),
+            (lambda a, b: (a.mean() - b.mean()) ** 2, "can still differ"),
+            (lambda a, b: (a.mean() - b.mean()) ** 2 + abs(a.std() - b.std()), "difference of the standard deviations"),
             (lambda a, b: a.mean(), "trace"),
         ],
     ),

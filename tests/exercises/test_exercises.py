@@ -1,30 +1,25 @@
-"""The self-checks of the exercises: right answers pass, the wrong ones that students give get their own hint."""
+"""The self-checks of the exercises: right answers pass, and each plausible mistake gets its own hint."""
 
 import re
 
-import answers_01_to_03
-import answers_04_to_06
 import keras
 import numpy as np
 import pytest
-from answers_04_to_06 import ddim, zero_loss
 
-from helpers import exercises_01_to_03, exercises_04_to_06
-from helpers.answers import PENDING
-from helpers.clip import clip_score
+import helpers.exercises
 from helpers.diffusion import cosine_schedule, linear_schedule, velocity
-from helpers.metrics import wilson_interval
-from helpers.solvers import ddim_table, sampling_times
+from helpers.evaluation.clip import clip_score
+from helpers.evaluation.metrics import wilson_interval
+from helpers.exercises.answers import PENDING
+from helpers.exercises.notebook_01 import SEVENS
+from helpers.sampling.solvers import ddim_table, sampling_times
 from helpers.unet import residual_block, sinusoidal_embedding
+from tests.exercises import answers_01_to_03, answers_04_to_06
+from tests.exercises.answers_04_to_06 import ddim, zero_loss
 
 ANSWERS = answers_01_to_03.ANSWERS | answers_04_to_06.ANSWERS
 BAR = cosine_schedule().alpha_bars
-CHECKS = {
-    name: check
-    for module in (exercises_01_to_03, exercises_04_to_06)
-    for name, check in vars(module).items()
-    if name.startswith("check_")
-}
+CHECKS = {name: getattr(helpers.exercises, name) for name in helpers.exercises.__all__ if name.startswith("check_")}
 RIGHT = [(name, answer) for name, (answers, _) in ANSWERS.items() for answer in answers]
 WRONG = [(name, answer, hint) for name, (_, answers) in ANSWERS.items() for answer, hint in answers]
 TAKES_FUNCTION = {name for name, (answers, _) in ANSWERS.items() if callable(answers[0])}
@@ -41,10 +36,10 @@ def test_right_answers_pass(name, answer):
 
 
 @pytest.mark.parametrize("name, answer, hint", WRONG)
-def test_plausible_wrong_answers_get_their_hint(name, answer, hint):
-    said = CHECKS[name](answer)
-    assert said.startswith("Not yet: ") and re.search(hint, said), said
-    assert "\n" not in said and said.endswith((".", "?"))
+def test_plausible_mistakes_get_their_hint(name, answer, hint):
+    reply = CHECKS[name](answer)
+    assert reply.startswith("Not yet: ") and re.search(hint, reply), reply
+    assert "\n" not in reply and reply.endswith((".", "?"))
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -55,37 +50,22 @@ def test_no_answer_yet(name):
 
 
 NONSENSE = [
-    *(
-        "seven",
-        b"7",
-        "",
-        "0.5",
-        [],
-        {},
-        {1, 2},
-        object(),
-        np.nan,
-        (np.inf, 1),
-        1j,
-        True,
-        [True, False],
-        ...,
-        [[1], [2, 3]],
-    ),
-    *(range(99), 10**400, np, lambda: 1, lambda *a: "text", lambda *a: np.nan, lambda *a: 1 / 0, lambda *a: {}[3]),
-    *(lambda *a: object(), lambda *a: np.zeros((3, 3, 3)), lambda *a: [[1], [2, 3]], lambda *a: True, lambda *a: 1j),
+    *("seven", b"7", "", "0.5", [], {}, {1, 2}, object(), np.nan, (np.inf, 1), 1j, True, [True, False], ...),
+    *([[1], [2, 3]], range(99), 10**400, np, lambda: 1, lambda *a: "text", lambda *a: np.nan, lambda *a: 1 / 0),
+    *(lambda *a: {}[3], lambda *a: object(), lambda *a: np.zeros((3, 3, 3)), lambda *a: [[1], [2, 3]]),
+    *(lambda *a: True, lambda *a: 1j),
 ]
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_anything_else_gets_a_sentence(name):
     for answer in NONSENSE:
-        said = CHECKS[name](answer)
-        assert said.startswith("Not yet: ") and "\n" not in said and len(said) < 250, said
+        reply = CHECKS[name](answer)
+        assert reply.startswith("Not yet: ") and "\n" not in reply and len(reply) < 250, reply
 
 
-def test_hints_do_not_give_numbers_away():
-    told = {
+def test_hints_do_not_reveal_the_numbers():
+    secrets = {
         "check_quarters": ("6265", "6,265", "1.54", "e15"),
         "check_best_guess": ("-0.2", "0.96"),
         "check_enough_steps": ("593",),
@@ -96,16 +76,17 @@ def test_hints_do_not_give_numbers_away():
         "check_enough_images": ("9,5", "10,000", "10000"),
     }
     for name, answer, _ in WRONG:
-        if not any(piece in str(answer) for piece in told.get(name, ())):
-            said = CHECKS[name](answer)
-            assert not any(piece in said for piece in told.get(name, ())), said
+        pieces = secrets.get(name, ())
+        if not any(piece in str(answer) for piece in pieces):
+            reply = CHECKS[name](answer)
+            assert not any(piece in reply for piece in pieces), reply
 
 
-# The checks hold the right answers as formulas of their own; here they meet the helpers.
+# The checks hold the right answers as formulas of their own. The following tests compare these with the helpers.
 
 
 def test_sevens(mnist):
-    assert np.sum(mnist.train_labels == 7) == exercises_01_to_03.SEVENS
+    assert np.sum(mnist.train_labels == 7) == SEVENS
 
 
 def test_the_best_guess_is_the_mean():
@@ -113,7 +94,7 @@ def test_the_best_guess_is_the_mean():
     assert CHECKS["check_best_guess"]((pixel.mean(), pixel.var())).startswith("Right")
 
 
-def test_enough_steps_is_where_the_schedule_stops_to_warn(recwarn):
+def test_the_schedule_warns_below_the_right_number_of_steps(recwarn):
     linear_schedule(593, 1e-4, 0.02)
     assert not recwarn
     with pytest.warns(UserWarning, match="5% of the signal left"):

@@ -1,6 +1,6 @@
-"""A notebook in a real JupyterLab in a real browser: for the browser test and for the widgets' latency.
+"""Open a notebook in a real JupyterLab in a real browser, for the browser test and for the sliders' latency.
 
-Needs Chromium (`apt-get install chromium`) and the package `playwright`, which only drives it.
+Needs Chromium (`apt-get install chromium`) and the package `playwright`, which drives it.
 """
 
 import json
@@ -25,14 +25,14 @@ import nbformat
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-COURSE = Path(__file__).resolve().parent.parent
+COURSE = Path(__file__).resolve().parents[2]
 SETTINGS = {
-    # A notebook scrolled out of sight keeps its cells in the page, so that all of them can be asked.
+    # Cells that are scrolled out of sight stay in the page, so that all of them can be looked at.
     "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-# While a notebook opens, JupyterLab may say "idle" without a kernel, and what is run before that is lost. So: a kernel
-# that has been connected and idle for three seconds, says the server.
+# While a notebook opens, JupyterLab may show "idle" although there is no kernel yet. A cell that is run then is lost.
+# So we wait until the server reports a kernel that has been connected and idle for three seconds.
 KERNEL_HAS_SETTLED = """async () => {
   const [session] = await (await fetch("/api/sessions")).json();
   const kernel = session?.kernel;
@@ -41,7 +41,7 @@ KERNEL_HAS_SETTLED = """async () => {
   return ready && Date.now() - window.settling.since > 3000;
 }"""
 CHROMIUM_FLAGS = [
-    "--disable-background-networking",  # no updates, no metrics: the browser talks to nobody else
+    "--disable-background-networking",  # no updates, no metrics: the browser contacts nobody else
     "--disable-component-update",
     "--disable-dev-shm-usage",
     "--disable-gpu",
@@ -49,11 +49,11 @@ CHROMIUM_FLAGS = [
 
 
 class BrowserUnavailable(RuntimeError):
-    """No Chromium, or nothing to drive it with."""
+    """Chromium or playwright is missing; the message says what to install."""
 
 
 def find_chromium() -> str:
-    """The path of the installed Chromium. Raises `BrowserUnavailable`, which says what to install, without one."""
+    """The path of the installed Chromium. Raises `BrowserUnavailable` if it, or playwright, isn't installed."""
     try:
         import playwright.sync_api  # noqa: F401
     except ImportError:
@@ -79,8 +79,10 @@ def open_browser() -> Iterator["Page"]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]  # all open at once: no port twice
+    """Ports of this machine on which nobody listens."""
+    servers = [
+        socket.create_server(("127.0.0.1", 0)) for _ in range(count)
+    ]  # all open at once, so that no port comes twice
     ports = [server.getsockname()[1] for server in servers]
     for server in servers:
         server.close()
@@ -95,7 +97,7 @@ def _wait_until_it_answers(server: subprocess.Popen, address: str, log: Path, se
                 return
         except OSError:
             time.sleep(0.2)
-    raise RuntimeError(f"JupyterLab didn't start; its last words: {log.read_text()[-500:]}")
+    raise RuntimeError(f"JupyterLab didn't start; its log ends with: {log.read_text()[-500:]}")
 
 
 def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -109,8 +111,8 @@ def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def serve_notebook(notebook: Path, seconds: float = 120) -> Iterator[str]:
     """Start JupyterLab on a copy of the notebook, beside the course's `helpers`; yield the address of its folder.
 
-    The copy has no outputs: what the page shows later was made there.
-    It listens on a free port of this machine alone, asks for a token, reads nobody's settings, and ends with the block.
+    The copy has no outputs, so whatever the page shows later was made there. The server listens on a free port of this
+    machine alone, asks for a token, reads nobody's settings, and ends with the block.
     """
     token, (port,) = secrets.token_hex(16), free_ports(1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -153,7 +155,7 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
     page.goto(address)
     file = page.locator(".jp-DirListing-item", has_text=".ipynb")
     file.wait_for(timeout=60_000)
-    # Not by its address: a notebook that is opened while JupyterLab still starts may get two kernels, and lose one.
+    # Not by its address: a notebook opened while JupyterLab is still starting may get two kernels, and lose one.
     page.wait_for_timeout(3_000)
     file.dblclick()
     page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
@@ -165,8 +167,8 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
         if error.count():
             raise RuntimeError(f"a cell failed: {error.first.inner_text()}")
         if page.locator(".jp-Dialog").count():
-            raise RuntimeError(f"JupyterLab asks something: {page.locator('.jp-Dialog').first.inner_text()}")
-        # "[ ]:" before a cell is asked to run, "[*]:" until it has, "[3]:" then; nothing while the page is drawn anew.
+            raise RuntimeError(f"JupyterLab asks a question: {page.locator('.jp-Dialog').first.inner_text()}")
+        # "[ ]:" before a cell is asked to run, "[*]:" until it has run, then "[3]:"; nothing while the page is redrawn.
         texts = prompts.all_inner_texts()
         left = [text for text in texts if not re.fullmatch(r"\[\d+\]:", text)]
         if texts and not left:
@@ -174,7 +176,7 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
         if "[*]:" in texts:
             asleep_since = time.monotonic()
         elif time.monotonic() - asleep_since > 5 and asked < 5:
-            # It happens that JupyterLab drops the request, or all of it but the first cell: then we ask again.
+            # Sometimes JupyterLab drops the request, or all of it but the first cell. Then we ask again.
             page.get_by_role("menuitem", name="Run", exact=True).click()
             page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
             asked, asleep_since = asked + 1, time.monotonic()

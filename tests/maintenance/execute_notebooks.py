@@ -1,14 +1,14 @@
-"""Re-execute and normalise the notebooks: `python tests/execute_notebooks.py [01 04 ...]`, all without arguments.
+"""Execute and normalise the notebooks: `python -m tests.maintenance.execute_notebooks [01 04 ...]`.
 
-Each runs top to bottom on a clean kernel, in its own folder. What differs between two runs of the same code
-(timing, cell ids, the kernel's version, widget state) is dropped, so that a diff shows only what changed.
+Without numbers, it executes all of them. Each runs from top to bottom on a clean kernel, in its own folder. Whatever
+differs between two runs of the same code (timing, cell ids, the kernel's version, widget state) is dropped, so that a
+diff shows only real changes.
 
-    python tests/execute_notebooks.py --twice [01 04 ...]
-
-runs every code cell twice in a row, in another folder than the notebook's, and says which cells that breaks. It changes
-no file. As that also is "restart and run all", the three ways in which readers run notebooks are tried at once.
+With `--twice`, every code cell runs twice in a row, in another folder than the notebook's. No file changes; the cells
+that fail are listed. Since this is also "restart and run all", it tries all three ways in which readers run notebooks.
 """
 
+import argparse
 import sys
 import time
 from pathlib import Path
@@ -16,11 +16,10 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-# The notebooks need `helpers`, and a failing run must not leave a damaged file.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from helpers.files import write_aside
+from helpers.tools.command_line import CommandLine, run_command
+from helpers.tools.files import ASSETS, atomic_write
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+NOTEBOOKS = ASSETS.parent / "notebooks"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -39,7 +38,7 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
 
 
 def execute(path: Path) -> float:
-    """Run one notebook and write it back; returns the seconds it took. A failing cell raises."""
+    """Execute one notebook and write it back; returns the seconds it took. A failing cell raises."""
     notebook = nbformat.read(path, as_version=4)
     started = time.monotonic()
     NotebookClient(
@@ -50,13 +49,13 @@ def execute(path: Path) -> float:
         resources={"metadata": {"path": path.parent}},
     ).execute()
     normalise(notebook)
-    with write_aside(path) as temporary:
+    with atomic_write(path) as temporary:  # a failing run must not leave a damaged file
         nbformat.write(notebook, temporary)
     return time.monotonic() - started
 
 
 def broken_by_running_twice(path: Path) -> list[str]:
-    """A line for each code cell that fails, or complains on stderr, when all run twice in a row in another folder."""
+    """Run each code cell twice in a row, in another folder: a line for each that fails or writes to stderr."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     notebook.cells = [nbformat.v4.new_code_cell(cell.source) for cell in code for _ in range(2)]
@@ -72,17 +71,28 @@ def broken_by_running_twice(path: Path) -> list[str]:
     return found
 
 
-if __name__ == "__main__":
-    twice = "--twice" in sys.argv
-    wanted = [argument for argument in sys.argv[1:] if argument != "--twice"] or [""]
-    failed = False
-    for path in sorted(NOTEBOOKS.rglob("*.ipynb")):
-        if not any(path.name.startswith(prefix) for prefix in wanted):
-            continue
-        if twice:
-            broken = broken_by_running_twice(path)
-            failed |= bool(broken)
-            print(f"{path.name}: " + ("\n  ".join(["", *broken]) or "every cell twice, no error"), flush=True)
-        else:
+def run(arguments: argparse.Namespace) -> None:
+    """Execute the chosen notebooks. Raises `RuntimeError` if a cell can't run twice."""
+    chosen = tuple(arguments.numbers) or ""
+    failed = []
+    for path in sorted(path for path in NOTEBOOKS.rglob("*.ipynb") if path.name.startswith(chosen)):
+        if not arguments.twice:
             print(f"{path.name}: {execute(path):.0f} s", flush=True)
-    sys.exit(failed)
+            continue
+        broken = broken_by_running_twice(path)
+        failed += [path.name] if broken else []
+        print(f"{path.name}: " + ("\n  ".join(["", *broken]) or "every cell twice, no error"), flush=True)
+    if failed:
+        raise RuntimeError(f"cells that can't run twice in {', '.join(failed)}.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = CommandLine(prog="python -m tests.maintenance.execute_notebooks", description=__doc__.partition("\n")[0])
+    parser.add_argument("numbers", nargs="*", metavar="NUMBER", help="such as 03, with its solutions (default: all)")
+    parser.add_argument("--twice", action="store_true", help="run every cell twice instead, and change no file")
+    return run_command(run, parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

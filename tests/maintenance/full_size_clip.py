@@ -1,6 +1,7 @@
-"""A ViT-B/32 in the hub's cache, made and used in a process of its own, for it takes a gigabyte. Not a test itself.
+"""Put a ViT-B/32 with random weights into the hub's cache, and use it. Not a test itself.
 
-All its 151 million weights are random: what the hub has, without its contents.
+The test of `load_clip` runs `python -m tests.maintenance.full_size_clip FOLDER` in a process of its own, because the
+network's 151 million weights take a gigabyte.
 """
 
 import os
@@ -13,15 +14,15 @@ import transformers
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from helpers.clip import Clip, ClipUnavailable, load_clip
 from helpers.data import load_mnist, to_model_range
-from helpers.digit_clip import build_tokenizer
+from helpers.evaluation.clip import Clip, ClipUnavailable, load_clip
+from helpers.workshop.digit_clip import build_tokenizer
 
 NAME = "openai/clip-vit-base-patch32"
 
 
 def put_into_the_cache(cache: Path) -> None:
-    """Write the checkpoint, in the form in which the hub's own downloads lie there."""
+    """Write the checkpoint in the form in which the hub's own downloads are stored."""
     repository = cache / f"models--{NAME.replace('/', '--')}"
     snapshot = repository / "snapshots" / ("a" * 40)
     for folder in (snapshot, repository / "blobs", repository / "refs"):
@@ -29,7 +30,7 @@ def put_into_the_cache(cache: Path) -> None:
     (repository / "refs" / "main").write_text("a" * 40)
     tokenizer = build_tokenizer(["a photo of the number seven"], merges=10)
     torch.manual_seed(0)
-    transformers.logging.disable_progress_bar()  # of writing; that of loading is what the test wants to see, or not
+    transformers.logging.disable_progress_bar()  # of writing; the test looks for that of loading
     config = CLIPConfig()
     config.text_config.eos_token_id = tokenizer.eos_token_id
     for part in (CLIPModel(config), tokenizer, CLIPImageProcessorPil()):
@@ -42,7 +43,7 @@ def put_into_the_cache(cache: Path) -> None:
 
 
 def by_the_model_alone(clip: Clip, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The embeddings of pictures (n, 28, 28) uint8 and of "seven", without the helper and the processor."""
+    """The embeddings of pictures `(n, 28, 28)` uint8 and of "seven", without our own code and without the processor."""
     large = [Image.fromarray(picture).convert("RGB").resize((224, 224), Image.BICUBIC) for picture in pictures]
     mean, std = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
     pixels = (np.stack([np.asarray(picture) for picture in large]) / 255 - mean) / std  # (n, 224, 224, 3)

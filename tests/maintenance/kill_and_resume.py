@@ -1,8 +1,8 @@
-"""Kill a tiny training at random moments, resume it, and compare its losses with those of a run left alone.
+"""Kill a tiny training at random moments, start it again, and compare its losses with those of an uninterrupted run.
 
-    python tests/kill_and_resume.py      # 10 times, some with SIGINT (Ctrl-C) and some with SIGKILL; prints "10 of 10"
+    python -m tests.maintenance.kill_and_resume      # 10 times, by SIGINT (Ctrl-C) and SIGKILL; prints "10 of 10"
 
-The run saves after every step, so that most kills meet it while it writes.
+The run saves after every step, so that most kills meet it while it writes. The same call resumes it.
 """
 
 import multiprocessing
@@ -15,36 +15,35 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import helpers.training as training
-from helpers.checkpoints import load_unet, read_history
+from helpers.checkpoints import load_denoiser, read_history
 from helpers.data import load_mnist
-from helpers.files import ASIDE
-from helpers.objective import TrainingConfig
+from helpers.tools.files import ASIDE
+from helpers.training.loop import train
+from helpers.training.objective import TrainingConfig
 from helpers.unet import UNetConfig
 
 NETWORK = UNetConfig(widths=(8, 8), embedding_width=16, heads=2)
 RECIPE = TrainingConfig(steps=12, batch_size=16, warmup_steps=2)
 # Forks of one process that has imported TensorFlow, but not used it yet: only that process waits for the import.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["helpers.training"])
+PROCESSES.set_forkserver_preload(["helpers.training.loop"])
 
 
 def train_tiny(folder: Path, steps_done: multiprocessing.Value) -> None:
-    """Train into `folder`, or go on with what is there."""
-    update = training.tqdm.update
+    """Train into `folder`, or resume the training there."""
+    update = tqdm.update
 
     def counted(bar, n=1):
         steps_done.value += n
         return update(bar, n)
 
-    training.tqdm.update = counted
+    tqdm.update = counted
     mnist = load_mnist()
-    data, resume = (mnist.train_images[:100], mnist.train_labels[:100]), (folder / "checkpoint.npz").exists()
+    options = {"history_every": 1, "save_every_seconds": 0.0, "progress": False}
     try:
-        options = {"resume": resume, "history_every": 1, "save_every_seconds": 0.0, "progress": False}
-        training.train(NETWORK, RECIPE, *data, folder, **options)
+        train(NETWORK, RECIPE, mnist.train_images[:100], mnist.train_labels[:100], folder, **options)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -75,10 +74,10 @@ def kill_and_resume(folder: Path, kill: signal.Signals, step: int, delay: float)
 
 
 def is_as_if_never_killed(folder: Path, whole: Path) -> bool:
-    """Whether the same losses were seen, nothing half written is left, and the network can be loaded."""
+    """True if the losses are the same, nothing half written is left, and the network can be loaded."""
     try:
         mine, theirs = (read_history(path / "history.csv") for path in (folder, whole))
-        load_unet(folder)
+        load_denoiser(folder)
     except (OSError, ValueError):
         return False
     return (
@@ -88,8 +87,11 @@ def is_as_if_never_killed(folder: Path, whole: Path) -> bool:
     )
 
 
-def count_survivors(kills: int, seed: int, folder: Path, whole: Path) -> int:
-    """How many of `kills` trainings in `folder` end as the one in `whole` did; prints a line for each."""
+def count_survivors(kills: int, seed: int, folder: Path) -> int:
+    """How many of `kills` trainings in `folder` end like an uninterrupted one; prints a line for each."""
+    whole = folder / "whole"
+    process, _ = start(whole)
+    process.join()
     moments, survivors = random.Random(seed), 0
     for i in range(kills):
         kill = signal.SIGKILL if i % 2 else signal.SIGINT
@@ -103,9 +105,6 @@ def count_survivors(kills: int, seed: int, folder: Path, whole: Path) -> int:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
-        whole = Path(temporary) / "whole"
-        process, _ = start(whole)
-        process.join()
-        survivors = count_survivors(10, 0, Path(temporary), whole)
+        survivors = count_survivors(10, 0, Path(temporary))
     print(f"{survivors} of 10")
     sys.exit(survivors < 10)

@@ -1,22 +1,21 @@
-"""The small pictures in the README's map of the notebooks: `python tests/thumbnails.py`, after executing the notebooks.
+"""Make the small pictures in README.md's table of lessons: `python -m tests.maintenance.thumbnails`.
 
-Each is the committed figure of the notebook's one cell that is tagged `thumbnail`.
+Run it after executing the notebooks. Each picture is the committed figure of the notebook's one cell with the tag
+`thumbnail`, without its white border.
 """
 
 import base64
-import sys
 from io import BytesIO
 from pathlib import Path
 
 import nbformat
-from PIL import Image
+from PIL import Image, ImageChops
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from helpers.files import ASSETS, write_aside
+from helpers.tools.files import ASSETS, atomic_write
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+NOTEBOOKS = ASSETS.parent / "notebooks"
 THUMBNAILS = ASSETS / "thumbnails"
-SIZE = (260, 150)  # pixels, the largest
+SIZE = (400, 240)  # pixels, at most: text in the figures stays legible in a table of three columns
 
 
 def thumbnail(path: Path) -> Image.Image:
@@ -25,6 +24,8 @@ def thumbnail(path: Path) -> Image.Image:
     (cell,) = (cell for cell in notebook.cells if "thumbnail" in cell.metadata.get("tags", []))
     (png,) = (output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {}))
     picture = Image.open(BytesIO(base64.b64decode(png))).convert("RGB")
+    paper = Image.new("RGB", picture.size, "white")
+    picture = picture.crop(ImageChops.difference(picture, paper).getbbox())
     picture.thumbnail(SIZE, Image.Resampling.LANCZOS)
     return picture
 
@@ -32,5 +33,5 @@ def thumbnail(path: Path) -> Image.Image:
 if __name__ == "__main__":
     THUMBNAILS.mkdir(exist_ok=True)
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        with write_aside(THUMBNAILS / f"{path.stem}.png") as temporary:
+        with atomic_write(THUMBNAILS / f"{path.stem}.png") as temporary:
             thumbnail(path).save(temporary, format="PNG", optimize=True)

@@ -1,6 +1,6 @@
-"""The widgets as a reader meets them: notebook 05 in JupyterLab in Chromium, and the player as a page on its own.
+"""The sliders as a reader meets them: notebook 05 in JupyterLab in Chromium, and the player as a page on its own.
 
-Screenshots go to the folder that SCREENSHOTS names, or to pytest's own.
+Screenshots go to the folder that the variable SCREENSHOTS names, or to pytest's own.
 """
 
 import os
@@ -11,17 +11,21 @@ import nbformat
 import numpy as np
 import pytest
 
-from helpers.browser import BrowserUnavailable, find_chromium, open_browser, run_all_cells, serve_notebook
-from helpers.latency import widget_latencies
-from helpers.pictures import decode_png
-from helpers.scrubber import Scrubber
+from helpers.display.images import decode_png
+from helpers.display.scrubber import Scrubber
+from tests.benchmarks.latency import widget_latencies
+from tests.maintenance.browser import BrowserUnavailable, find_chromium, open_browser, run_all_cells, serve_notebook
 
-NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "05_guided_sampling.ipynb"
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "05_guided_sampling.ipynb"
+pytestmark = pytest.mark.slow
 
-try:
-    find_chromium()
-except BrowserUnavailable as missing:
-    pytestmark = pytest.mark.skip(reason=str(missing))
+
+@pytest.fixture(scope="module", autouse=True)
+def chromium():
+    try:
+        find_chromium()
+    except BrowserUnavailable as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def pixels_of(element):
 
 
 def pixels_in_view(page, scrubber):
-    """What is painted where a scrubber's picture is; its page may be turned in this very moment."""
+    """The pixels painted where a scrubber's picture is. Its page may be turning at this very moment."""
     box = None
     while box is None:
         box = scrubber.locator("img:visible").first.bounding_box()
@@ -60,7 +64,7 @@ def pixels_in_view(page, scrubber):
 
 
 def wait_until_it_differs(page, look, before, seconds=20):
-    """The pixels that `look()` finds, as soon as they aren't `before` any more."""
+    """The pixels that `look()` returns, as soon as they differ from `before`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         now = look()
@@ -101,13 +105,13 @@ def try_scrubber(page, scrubber):
         scrubber.get_by_role("button", name=name).click()
         seen = wait_until_it_differs(page, look, seen)
     scrubber.locator(".jupyter-widget-play button, .widget-play button").first.click()
-    for _ in range(3):  # it goes on by itself
+    for _ in range(3):  # it plays on by itself
         seen = wait_until_it_differs(page, look, seen)
     scrubber.locator(".jupyter-widget-play button, .widget-play button").first.click()
 
 
 def type_digits(page, drawing):
-    """Enter draws them; a wrong character is answered with a sentence, and the picture goes."""
+    """Enter draws them. A wrong character is answered with a sentence, and the picture disappears."""
     drawing.scroll_into_view_if_needed()
     field, status, picture = drawing.locator("input[type=text]"), drawing.get_by_role("status"), drawing.locator("img")
     field.fill("2024")
@@ -129,7 +133,7 @@ def type_digits(page, drawing):
 
 
 def try_player(page, player):
-    """The range by mouse and keys, the buttons, Play to the end and once more."""
+    """The slider by mouse and keys, the buttons, Play to the end and once more."""
     player.scroll_into_view_if_needed()
     canvas, slider = player.locator("canvas"), player.locator("input")
     last = slider.get_attribute("max")
@@ -155,7 +159,7 @@ def try_player(page, player):
 
 
 def until_the_last_widget(notebook, folder):
-    """A copy without the break-it lab and the exercises, which hold none: they'd only take memory and minutes here."""
+    """A copy without the break-it lab and the exercises, which hold no widget and would only cost minutes here."""
     copy = nbformat.read(notebook, as_version=4)
     last = max(i for i, cell in enumerate(copy.cells) if cell.source.startswith("DrawDigits("))
     assert not any("to_html()" in cell.source or "Scrubber" in cell.source for cell in copy.cells[last + 1 :])
@@ -186,13 +190,13 @@ def test_notebook_05_in_jupyterlab(page, screenshots, tmp_path):
 
 
 def test_latencies_are_measured():
-    """What they are is for `python -m helpers.benchmark --widgets` to say, on a machine that does nothing else."""
+    """How large they are is for `python -m tests.benchmarks.latency` to say, on a machine that does nothing else."""
     latencies, seconds = widget_latencies(presses=3)
     assert len(latencies) == 3 and 0 < min(latencies) and 0 < seconds
 
 
 def test_player_from_a_file(page, screenshots, tmp_path):
-    """Two on one page: each moves alone."""
+    """With two on one page, each moves alone."""
     frames = np.random.default_rng(0).uniform(-1, 1, (8, 28, 28))
     scrubber = Scrubber(frames, "Zwölf Bilder", lambda i: [f"t = {i}", "größer"], titles=["Bild"], milliseconds=100)
     file = tmp_path / "player.html"

@@ -1,4 +1,4 @@
-"""A notebook alone in an empty folder, as Colab opens it: its first cell fetches the course, and it runs."""
+"""A notebook alone in an empty folder, as Colab opens it: its first cell fetches the course, and the next ones run."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -23,7 +23,7 @@ def google_colab(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def course(tmp_path_factory):
     """The address of a repository with the course as it is here, uncommitted changes included."""
     copy = tmp_path_factory.mktemp("origin") / "course"
@@ -39,7 +39,7 @@ def course(tmp_path_factory):
 
 
 def run_alone(path, folder, address, cells):
-    """Execute the first `cells` code cells of a copy of the notebook in an empty folder; returns their outputs."""
+    """Execute the first `cells` code cells of a copy of the notebook in an empty folder; returns these cells."""
     folder.mkdir(exist_ok=True)
     notebook = nbformat.read(shutil.copy(path, folder), as_version=4)
     notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"][:cells]
@@ -52,6 +52,7 @@ def run_alone(path, folder, address, cells):
     return notebook.cells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_first_cells_run_alone(path, course, google_colab, tmp_path):
     folder = tmp_path / "content"
@@ -59,6 +60,7 @@ def test_first_cells_run_alone(path, course, google_colab, tmp_path):
     assert cells[-1].outputs[-1].text.strip() == os.path.join(folder, "course", "helpers", "__init__.py")
 
 
+@pytest.mark.slow
 def test_a_course_that_is_there_is_not_fetched_again(course, google_colab, tmp_path):
     folder = tmp_path / "content"
     run_alone(NOTEBOOKS[0], folder, course, 1)
@@ -68,13 +70,14 @@ def test_a_course_that_is_there_is_not_fetched_again(course, google_colab, tmp_p
     assert marker.exists()
 
 
+@pytest.mark.slow
 def test_without_an_address_it_says_what_is_missing(google_colab, tmp_path):
     with pytest.raises(Exception, match="Fill in COURSE_ADDRESS above"):
         run_alone(NOTEBOOKS[0], tmp_path / "content", "", 1)
 
 
 def test_colab_has_what_the_course_needs():
-    """What readers' requirements name and Colab's don't must be what only testing needs."""
-    pinned, here = ((ROOT / place / "requirements.txt").read_text() for place in ("tests/colab", "."))
+    """requirements.txt may name more than Colab's packages only for JupyterLab and the tests."""
+    pinned, here = ((ROOT / place / "requirements.txt").read_text() for place in ("tests/maintenance/colab", "."))
     names, needed = (set(re.findall(r"^[\w-]+", text, re.MULTILINE)) for text in (pinned, here))
     assert needed - names == {"jupyterlab", "pytest", "nbval"}

@@ -4,7 +4,8 @@ import gc
 import weakref
 
 import tensorflow as tf
-from conftest import forget_custom_gradients
+
+from tests.conftest import forget_custom_gradients
 
 
 def test_compiled_graphs_are_given_back():

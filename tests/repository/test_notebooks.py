@@ -1,6 +1,7 @@
-"""Every committed notebook: executed in order, clean, described, short-celled, and checked where it shows numbers.
+"""Every committed notebook: executed in order, clean, with short cells, described figures and checked numbers.
 
-And its exercises: handed out unanswered, and each solved in the notebook of solutions.
+Its exercises: handed out unanswered, and each of them solved in the notebook of solutions. (What notebooks may import
+is tested in `test_imports`.)
 """
 
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 IGNORED = "nbval-ignore-output"
@@ -31,7 +32,7 @@ def read(path):
 
 
 def texts(cell):
-    """What the cell printed or returned as text; a figure's own name doesn't count."""
+    """What the cell printed or returned as text, without the names of figures."""
     for output in cell.outputs:
         if output.output_type == "stream":
             yield output.text
@@ -90,7 +91,7 @@ def test_the_setup_cell_is_the_same_everywhere(path):
 
 @notebooks_and_solutions
 def test_every_figure_is_described(path):
-    """The markdown cell after a figure starts with what it shows, for readers who can't see it."""
+    """The Markdown cell after a figure starts with a description, for readers who can't see the figure."""
     cells = read(path)[0].cells
     for cell, following in zip(cells, [*cells[1:], None], strict=True):
         if cell.cell_type == "code" and any("image/png" in output.get("data", {}) for output in cell.outputs):
@@ -116,7 +117,7 @@ def markdown_of(path):
 
 @notebooks
 def test_opens_with_a_question_and_ends_with_what_was_learned(path):
-    """The question; at the end what you can now explain, then exercises, then the defect that the next one mends."""
+    """First the question; at the end a summary, the exercises, and the defect that the next notebook mends."""
     markdown = markdown_of(path)
     assert re.match(rf"# {path.stem[:2]} · .*\?\n", markdown[0])
     text = "\n".join(markdown)
@@ -137,7 +138,7 @@ def test_says_at_the_top_what_it_teaches_and_how_long_it_takes(path):
 
 @notebooks
 def test_skipped_steps_are_in_boxes_that_open(path):
-    """Markdown inside of a box is rendered only between empty lines; notebook 01 derives nothing that needs one."""
+    """Markdown inside a box is rendered only between empty lines. Notebook 01 derives nothing that needs a box."""
     text = "\n\n".join(markdown_of(path))
     titles = BOX.findall(text)
     assert len(titles) == text.count("<details>") == text.count("</details>")
@@ -170,7 +171,7 @@ def symbols():
 
 @notebooks
 def test_every_symbol_is_in_the_table(path):
-    """Every Greek letter, with its accent, of every notebook; each links the table at its top."""
+    """Every Greek letter with its accent, in every notebook. Each notebook links to the table at its top."""
     place = "" if path == NOTEBOOKS[1] else NOTEBOOKS[1].name
     assert f"[symbols]({place}#Symbols)" in markdown_of(path)[0]
     used = {symbol.replace(" ", "") for text in markdown_of(path) for symbol in SYMBOL.findall(text)}
@@ -179,7 +180,7 @@ def test_every_symbol_is_in_the_table(path):
 
 
 def test_the_table_of_symbols_names_what_is_in_the_code():
-    code = "\n".join(file.read_text() for file in (ROOT / "helpers").glob("*.py"))
+    code = "\n".join(file.read_text() for file in (ROOT / "helpers").rglob("*.py"))
     code += "\n".join(cell.source for path in NOTEBOOKS for cell in read(path)[1])
     names = [name for row in symbols() for name in re.findall(r"`([a-zA-Z]\w*)", row.split("|")[2])]
     assert len(names) > 20
@@ -202,7 +203,7 @@ def sources(cells, kind):
 
 @notebooks
 def test_exercises_are_handed_out_unanswered(path):
-    """Three; each says what to observe and has one check, which says that there is no answer yet."""
+    """There are three. Each says what to observe and has one check, which says that there is no answer yet."""
     found = exercises(read(path)[0].cells)
     assert [title.partition(" · ")[0] for title in found] == ["Exercise 1", "Exercise 2", "Exercise 3"]
     for title, cells in found.items():
@@ -217,7 +218,7 @@ def test_exercises_are_handed_out_unanswered(path):
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
 def test_every_exercise_is_solved(path):
-    """Under the same heading, with the reasoning in prose, and the exercise's own check says that it is right."""
+    """Under the same heading, with the reasoning in prose; and the exercise's own check accepts the answer."""
     asked = exercises(read(path.parent.parent / path.name.replace("_solutions", ""))[0].cells)
     solved = exercises(read(path)[0].cells)
     assert list(solved) == list(asked)

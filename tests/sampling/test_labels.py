@@ -1,54 +1,95 @@
-"""What a request for samples may not be, and typed digits as labels. Classes with names: test_own_pictures.py."""
+"""Typed text becomes labels, and a request that can't be drawn is refused in one sentence."""
 
 import numpy as np
 import pytest
 
-from helpers.request import read_digits
-from helpers.sampling import sample
-
-
-@pytest.mark.parametrize(
-    ("labels", "options", "message"),
-    [
-        ([3, 10], {}, r"labels must be in 0\.\.9, or -1 for no digit given, not 10"),
-        ([-2], {}, "not -2"),
-        ([], {}, "labels must be a non-empty list"),
-        ([1.5], {}, "whole numbers"),
-        (3, {}, "labels must be a non-empty list"),
-        ([3], {"steps": 0}, r"steps must be a whole number in 1\.\.100, not 0"),
-        ([3], {"steps": 101}, "not 101"),
-        ([3], {"steps": 2.5}, "not 2.5"),
-        ([3], {"guidance_scale": -1.0}, "guidance_scale must be a number of at least 0, not -1.0"),
-        ([3], {"guidance_scale": float("nan")}, "guidance_scale"),
-        ([3], {"guidance_interval": (50, 10)}, "guidance_interval"),
-        ([3], {"guidance_interval": (-1, 50)}, "guidance_interval"),
-        ([3], {"eta": 1.5}, "eta must be in"),
-        ([3], {"method": "euler"}, "method must be"),
-        ([3], {"seed": -1}, "seed must be"),
-        ([3], {"numbers": [0, 1]}, "numbers must be 1 whole numbers"),
-        ([3], {"numbers": [-1]}, "numbers must be 1 whole numbers"),
-        ([3], {"numbers": [0.5]}, "numbers must be 1 whole numbers"),
-        ([3], {"keep": [20], "steps": 20}, "keep must name steps in 0..19"),
-    ],
+from helpers.sampling.labels import (
+    MOST_DIGITS,
+    check_keep,
+    check_request_labels,
+    check_sample_ids,
+    parse_digits,
+    parse_labels,
 )
-def test_bad_requests(lively_unet, schedule, labels, options, message):
-    with pytest.raises(ValueError, match=message):
-        sample(lively_unet, schedule, labels, **options)
+from helpers.unet import UNetConfig
+from tests.conftest import said
 
 
-def test_weights_that_are_not_numbers(lively_unet, schedule):
-    weights = lively_unet.get_weights()
-    weights[3].flat[0] = np.nan
-    lively_unet.set_weights(weights)
-    with pytest.raises(ValueError, match="weights that are not finite"):
-        sample(lively_unet, schedule, [3])
+def test_digits():
+    labels = parse_digits("3141")
+    np.testing.assert_array_equal(labels, [3, 1, 4, 1])
+    assert labels.dtype == np.int32
 
 
 @pytest.mark.parametrize("text", ["", "12a", "３", "²", "1 2", "-1", "٣"])
-def test_digit_strings_refused(text):
+def test_other_characters_are_refused(text):
     with pytest.raises(ValueError, match="digits must be"):
-        read_digits(text)
+        parse_digits(text)
 
 
-def test_digit_string():
-    np.testing.assert_array_equal(read_digits("3141"), [3, 1, 4, 1])
+def test_more_digits_than_one_picture_holds():
+    assert len(parse_digits("7" * MOST_DIGITS)) == MOST_DIGITS
+    with pytest.raises(ValueError) as raised:
+        parse_digits("7" * (MOST_DIGITS + 1))
+    assert said(raised) == "digits must be at most 10,000, not 10,001: ask for them in parts."
+
+
+NAMED = UNetConfig(num_classes=2, class_names=("cat", "black dog"))
+
+
+def test_text_is_parsed_as_the_network_names_its_classes():
+    np.testing.assert_array_equal(parse_labels("314", UNetConfig()), [3, 1, 4])
+    np.testing.assert_array_equal(parse_labels("12, 3", UNetConfig(num_classes=26)), [12, 3])
+    np.testing.assert_array_equal(parse_labels("black dog,cat", NAMED), [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "config", "message"),
+    [
+        ("5", UNetConfig(num_classes=4), "digits must be 0 to 3, not 5"),
+        ("26", UNetConfig(num_classes=26), "'26' is none of the classes (0, 1, 2, 3, 4, ...)"),
+        ("cat dog", NAMED, "'cat dog' is none of the classes (cat, black dog)"),
+    ],
+)
+def test_an_unknown_class_is_refused(text, config, message):
+    with pytest.raises(ValueError) as raised:
+        parse_labels(text, config)
+    assert message in said(raised)
+
+
+def test_labels_of_a_request():
+    for labels in ([3, -1], np.array([3, -1], np.int8), (3, -1)):
+        checked = check_request_labels(labels, UNetConfig())
+        assert checked.dtype == np.int32 and checked.tolist() == [3, -1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "message"),
+    [
+        ([3, 10], 10, "labels must be in 0..9, or -1 for no digit given, not 10"),
+        ([26], 26, "labels must be in 0..25, or -1 for no digit given, not 26"),
+        ([-2], 10, "not -2"),
+        ([], 10, "labels must be a non-empty list"),
+        ([1.5], 10, "whole numbers"),
+        (3, 10, "labels must be a non-empty list"),
+    ],
+)
+def test_unfit_labels_of_a_request(labels, classes, message):
+    with pytest.raises(ValueError) as raised:
+        check_request_labels(labels, UNetConfig(num_classes=classes))
+    assert message in said(raised)
+
+
+def test_sample_ids():
+    assert check_sample_ids(None, 3).tolist() == [0, 1, 2]
+    assert check_sample_ids([7, 2**40], 2).tolist() == [7, 2**40]
+    for wrong in ([0, 1], [-1], [0.5], 0):
+        with pytest.raises(ValueError, match="sample_ids must be 1 whole numbers of at least 0, one per label"):
+            check_sample_ids(wrong, 1)
+
+
+def test_steps_to_keep():
+    assert check_keep(range(0, 20, 19), 20) == [0, 19]
+    for wrong in (20, -1, 0.5):
+        with pytest.raises(ValueError, match=r"keep must be a whole number in 0\.\.19"):
+            check_keep([0, wrong], 20)

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import affine_transform
 
-from helpers.augmentation import DRAWS, SHIFT, SLANT, STRETCH, TURN, augment
 from helpers.data import to_model_range
+from helpers.training.augmentation import DRAWS, SHIFT, SLANT, STRETCH, TURN, augment
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
-"""Several workers on loopback: one course of the losses, the same facts for all, and no hang when one ends."""
+"""What workers must agree on and tell each other, in this process; and, with --all, real workers on loopback."""
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,24 +11,34 @@ import time
 from contextlib import ExitStack
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import helpers.workers as workers
-from helpers.browser import free_ports
-from helpers.data import make_dataset
-from helpers.objective import TrainingConfig
-from helpers.scaling import loopback_cluster
-from helpers.shapes import draw_shapes
-from helpers.trainer import batches
-from helpers.workers import is_alone, is_chief, lost_workers_named, make_strategy, slurm_cluster
+import helpers
+from helpers.custom_data import draw_shapes
+from helpers.training import distributed
+from helpers.training.distributed import (
+    WorkerLost,
+    all_reduce,
+    broadcast,
+    check_alike,
+    is_alone,
+    is_chief,
+    lost_workers_named,
+    make_strategy,
+    slurm_cluster,
+    versions,
+)
+from tests.conftest import TINY, said
 
-ROOT = Path(__file__).resolve().parent.parent
-# A learning rate that is felt within a few steps, and a gradient that is always clipped.
-QUICK = {"recipe": {"warmup_steps": 2, "gradient_clip": 0.05}}
-QUICK["network"] = {"widths": (8, 8, 8), "embedding_width": 16, "heads": 2}
+ROOT = Path(__file__).resolve().parents[2]
+HELPERS = Path(helpers.__file__).parent
+
+
+# --- Which strategy, and who is who ---
 
 
 def slurm_job(count):
@@ -45,167 +56,6 @@ def all_free(first, count):
     except OSError:
         return False
     return True
-
-
-def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
-    """Start a worker for each task at once; returns their exit codes, what they said in the end, and their reports."""
-    strategy = strategy or ("none" if len(tasks) == 1 else "multiworker")
-    ports = free_ports(len(tasks))
-    places = [{"TF_CONFIG": loopback_cluster(ports, index)} for index in range(len(tasks))]
-    places = {"slurm": slurm_job(len(tasks)), "multiworker": places}.get(strategy, [{}])
-    started = []
-    with ExitStack() as at_the_end:  # of this run, or of its patience, no worker is left
-        watchers = at_the_end.enter_context(ThreadPool(len(tasks)))  # entered first, so that it's left last
-        for task, place in zip(tasks, places, strict=True):
-            environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **place}
-            task["arguments"] = ["--distribute", strategy, *arguments, *task.get("arguments", [])]
-            command = [sys.executable, str(ROOT / "tests" / "worker.py"), json.dumps(task)]
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            started.append(at_the_end.enter_context(subprocess.Popen(command, env=environment, text=True, **pipes)))
-            at_the_end.callback(started[-1].kill)
-        # At once, so that each one's end is seen when it comes.
-        ends = watchers.map(lambda worker: (worker.communicate(timeout=timeout)[1], time.monotonic()), started)
-    errors, times = zip(*ends, strict=True)
-    assert max(times) - min(times) < 60, "when one worker ends, the others must end within a minute"
-    lines = [[line for line in error.splitlines() if line.startswith(("error:", "Traceback"))] for error in errors]
-    reports = [Path(task["report"]) for task in tasks]
-    read = [json.loads(report.read_text()) if report.exists() else None for report in reports]
-    return [worker.returncode for worker in started], lines, read
-
-
-def tasks_in(folder, count=2, **changed):
-    """A task for each worker, each with a folder of its own."""
-    folder.mkdir(exist_ok=True)
-    return [
-        {"report": str(folder / f"{i}.json"), "arguments": ["--out", str(folder / f"out{i}")], **changed}
-        for i in range(count)
-    ]
-
-
-def same_course(report, expected, steps):
-    """The losses of these steps, and the average of the weights in the end, are those expected."""
-    for step in map(str, steps):
-        np.testing.assert_allclose(report["losses"][step], expected["losses"][step], rtol=1e-4, err_msg=step)
-    np.testing.assert_allclose(report["average_weights"], expected["average_weights"], rtol=1e-4, atol=1e-5)
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    """The arguments of a short training on few small coloured shapes."""
-    path = tmp_path_factory.mktemp("data") / "shapes.npz"
-    np.savez(path, **draw_shapes(100, size=16)._asdict())
-    return ["--data", str(path), "--steps", "8", "--batch-size", "16"]
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, shapes):
-    """What one process does with the same global batches."""
-    [task] = tasks_in(tmp_path_factory.mktemp("alone"), 1, **QUICK)
-    codes, _, [report] = run_workers(task, arguments=shapes)
-    assert codes == [0] and len(report["losses"]) == 8
-    return report
-
-
-def test_two_workers_follow_one_process_on_the_real_network(tmp_path):
-    """Fifty steps of the shipped network on MNIST, clipped ten times harder than its recipe says."""
-    recipe = {"recipe": {"warmup_steps": 10, "gradient_clip": 0.1}}
-    arguments = ["--steps", "50", "--batch-size", "64"]
-    _, _, [alone] = run_workers(*tasks_in(tmp_path / "alone", 1, **recipe), arguments=arguments)
-    codes, _, reports = run_workers(*tasks_in(tmp_path / "two", **recipe), arguments=arguments)
-    assert codes == [0, 0]
-    for report in reports:
-        same_course(report, alone, range(1, 51))
-    assert alone["losses"]["50"] < 0.8 * alone["losses"]["1"]
-    assert (tmp_path / "two" / "out0" / "config.json").exists()
-    assert not (tmp_path / "two" / "out1").exists()  # only the chief writes
-
-
-def test_whoever_is_killed_all_go_on_from_the_chiefs_checkpoint(tmp_path, shapes, uninterrupted):
-    def run(dies, at, *more):
-        tasks = tasks_in(tmp_path, **QUICK, save_every_seconds=0)
-        if dies is not None:
-            tasks[dies]["dies_at"] = at
-        return run_workers(*tasks, arguments=[*shapes, *more])
-
-    lost = "error: another worker ended, so this one can't go on; start all of them again, with --resume."
-    codes, said, _ = run(1, 4)
-    assert codes == [2, -signal.SIGKILL] and said == [[lost], []]
-    codes, said, _ = run(0, 3, "--resume")  # the third of the steps that were left
-    assert codes == [-signal.SIGKILL, 2] and said == [[], [lost]]
-    codes, said, reports = run(None, None, "--resume")
-    assert codes == [0, 0] and said == [[], []]
-    for report in reports:
-        same_course(report, uninterrupted, [8])
-    same_course(reports[0], uninterrupted, range(1, 9))  # the chief's history is whole
-    assert not (tmp_path / "out1").exists()
-
-
-def test_mirrored_on_one_device_is_the_same_training(tmp_path, shapes, uninterrupted):
-    codes, _, [report] = run_workers(*tasks_in(tmp_path, 1, **QUICK), arguments=shapes, strategy="mirrored")
-    assert codes == [0]
-    same_course(report, uninterrupted, range(1, 9))
-
-
-@pytest.mark.parametrize("fact", ["seed", "embedding_width", "data set", "version"])
-def test_a_worker_with_other_facts_is_refused(tmp_path, shapes, fact):
-    first, second = tasks_in(tmp_path, **QUICK)
-    if fact == "seed":
-        second["arguments"] += ["--seed", "1"]
-    elif fact == "embedding_width":  # another network, whose gradients have other shapes
-        second["network"] = QUICK["network"] | {"embedding_width": 32}
-    elif fact == "version":
-        second["version"] = "TensorFlow 1.0"
-    else:
-        pictures = draw_shapes(100, size=16, seed=1)
-        np.savez(tmp_path / "other.npz", **pictures._asdict())
-        second["arguments"] += ["--data", str(tmp_path / "other.npz")]
-    strategy = "slurm" if fact == "data set" else "multiworker"
-    codes, said, _ = run_workers(first, second, arguments=shapes, strategy=strategy)
-    assert codes == [2, 2]
-    for lines in said:
-        assert len(lines) == 1 and lines[0].startswith(f"error: worker 1 has another {fact}")
-    assert not (tmp_path / "out0").exists() and not (tmp_path / "out1").exists()
-
-
-def test_a_worker_that_fails_at_its_start_ends_the_others(tmp_path, shapes):
-    first, second = tasks_in(tmp_path, **QUICK)
-    second["arguments"] += ["--data", str(tmp_path / "none.npz")]
-    codes, said, _ = run_workers(first, second, arguments=shapes)
-    assert codes == [2, 2] and said[1] == [f"error: {tmp_path / 'none.npz'} doesn't exist."]
-    assert len(said[0]) == 1 and said[0][0].startswith("error: another worker ended")
-
-
-def test_versions_tell_courses_and_packages_apart(tmp_path, monkeypatch):
-    mine = workers.versions()
-    assert workers.versions() == mine
-    with monkeypatch.context() as patch:
-        patch.setattr(tf, "__version__", "1.0")
-        assert workers.versions() != mine
-    monkeypatch.setattr(workers, "__file__", str(tmp_path / "workers.py"))
-    (tmp_path / "workers.py").write_text("changed")
-    assert workers.versions() != mine
-
-
-def test_each_worker_has_its_own_share_and_no_image_comes_twice_in_an_epoch():
-    """Two workers with two devices each, 100 images that carry their number, batches of 16, four epochs."""
-    images = np.zeros((100, 4, 4), np.uint8)
-    images[:, 0, 0] = np.arange(100)
-    config = TrainingConfig(steps=25, batch_size=16)
-    seen = []
-    for worker in range(2):
-        context = tf.distribute.InputContext(2, worker, num_replicas_in_sync=4)
-        pieces = list(batches(images, np.arange(100), config, 0, context))
-        assert len(pieces) == 25 * 2 and all(len(numbers) == 4 for numbers, _, _ in pieces)
-        for place, (numbers, x_0, labels) in enumerate(pieces):
-            assert set(numbers.numpy() // 16) == {place // 2}  # of its own step
-            np.testing.assert_array_equal(np.rint((x_0[:, 0, 0, 0] + 1) * 127.5), labels)
-            seen += zip(numbers.numpy().tolist(), labels.numpy().tolist(), strict=True)
-    numbers, shown = zip(*sorted(seen), strict=True)
-    assert numbers == tuple(range(400))  # every sample of every batch on one device alone
-    for epoch in range(4):
-        assert sorted(shown[100 * epoch : 100 * epoch + 100]) == list(range(100))
-    whole = make_dataset(images, np.arange(100), 100, config.seed)
-    np.testing.assert_array_equal(shown[:100], np.concatenate([labels for _, labels in whole]))
 
 
 @pytest.mark.parametrize(
@@ -234,8 +84,29 @@ def test_slurms_words_are_understood(monkeypatch):
 
 
 def test_unknown_strategy():
-    with pytest.raises(ValueError, match="distribute must be one of none, mirrored, multiworker, slurm, not 'cloud'"):
+    with pytest.raises(ValueError, match="distribute must be one of 'none', 'mirrored', .*, not 'cloud'"):
         make_strategy("cloud")
+
+
+def worker_of(kind="worker", index=0, jobs=("worker",), devices=1):
+    """A strategy of several workers, as one of them sees it."""
+    spec = SimpleNamespace(jobs=list(jobs))
+    resolver = SimpleNamespace(task_type=kind, task_id=index, cluster_spec=lambda: spec)
+    return SimpleNamespace(cluster_resolver=resolver, extended=SimpleNamespace(worker_devices=["CPU"] * devices))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "chief"),
+    [
+        (worker_of(), True),
+        (worker_of(index=1), False),
+        (worker_of("chief", jobs=("chief", "worker")), True),
+        (worker_of(jobs=("chief", "worker")), False),
+        (worker_of("evaluator", jobs=("worker",)), False),
+    ],
+)
+def test_one_of_several_is_the_chief(strategy, chief):
+    assert not is_alone(strategy) and is_chief(strategy) is chief
 
 
 def test_one_process_is_alone_and_the_chief_and_its_errors_are_its_own():
@@ -243,3 +114,219 @@ def test_one_process_is_alone_and_the_chief_and_its_errors_are_its_own():
     assert is_alone(strategy) and is_chief(strategy)
     with pytest.raises(tf.errors.UnavailableError), lost_workers_named(strategy):
         raise tf.errors.UnavailableError(None, None, "something else")
+
+
+def test_a_lost_worker_is_named():
+    with pytest.raises(WorkerLost, match="another worker ended, so this one stops too") as raised:
+        with lost_workers_named(worker_of()):
+            raise tf.errors.UnavailableError(None, None, "Socket closed\nAdditional GRPC error information: ...")
+    said(raised)
+
+
+# --- What workers tell each other ---
+
+
+def test_a_change_in_any_folder_is_another_version(tmp_path, monkeypatch):
+    copy, mine = tmp_path / "helpers", versions()
+    shutil.copytree(HELPERS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(helpers, "__file__", str(copy / "__init__.py"))
+    assert versions() == mine
+    modules = {module.parent: module for module in copy.rglob("*.py")}  # one of each folder, helpers/ itself included
+    assert {folder.name for folder in modules} >= {"helpers", "training", "sampling", "tools"}
+    seen = {mine}
+    for module in modules.values():
+        module.write_text(module.read_text() + "# changed\n")
+        assert versions() not in seen
+        seen.add(versions())
+
+
+def test_another_library_is_another_version(monkeypatch):
+    expected = versions().replace(f"TensorFlow {tf.__version__}", "TensorFlow 1.0")
+    monkeypatch.setattr(tf, "__version__", "1.0")
+    assert versions() == expected
+
+
+def test_one_device_is_told_what_it_tells():
+    strategy, values = tf.distribute.get_strategy(), np.array([3, 1, 4], np.int32)
+    np.testing.assert_array_equal(all_reduce(strategy, values), [values])  # (devices, k)
+    np.testing.assert_array_equal(all_reduce(strategy, values, only_chief=True), values)
+    arrays = [np.float32([[1, 2], [3, 4]]), np.int64(7), np.zeros((0, 3), np.float32), np.float32(0.5), np.arange(3)]
+    for mine, theirs in zip(broadcast(strategy, arrays), arrays, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+        assert mine.dtype == theirs.dtype and mine.shape == theirs.shape
+
+
+def test_the_chiefs_arrays_replace_those_of_the_others(monkeypatch):
+    """Arrays of one type travel in one message, in an order that is the same everywhere."""
+    mine = [np.float32([1, 2]), np.int64(3), np.float32([[4], [5]])]
+    messages = []
+
+    def of_the_chief(strategy, value, only_chief):
+        messages.append(value)
+        return value + 10
+
+    monkeypatch.setattr(distributed, "all_reduce", of_the_chief)
+    found = broadcast(worker_of(index=1), mine)
+    assert [array.tolist() for array in found] == [[11, 12], 13, [[14], [15]]]
+    assert [message.tolist() for message in messages] == [[1, 2, 4, 5], [3]]
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_worker_that_differs_is_named(devices, monkeypatch):
+    """The third worker's seed differs; each worker has one device, or two."""
+
+    def everyones(strategy, mine):
+        rows = np.tile(mine, (3 * devices, 1))
+        rows[2 * devices :, 1] += differs
+        return rows
+
+    monkeypatch.setattr(distributed, "all_reduce", everyones)
+    differs = 0
+    check_alike(worker_of(devices=devices), {"steps": 3, "seed": 0})
+    differs = 1
+    with pytest.raises(ValueError, match="worker 2 has another seed than worker 0; here it is 0. Start all") as raised:
+        check_alike(worker_of(devices=devices), {"steps": 3, "seed": 0})
+    said(raised)
+    check_alike(make_strategy("none"), {"steps": 3, "seed": 0})  # alone, nobody is asked
+
+
+# --- Real workers: processes on this machine ---
+
+# A learning rate that is felt within a few steps, and a gradient that is always clipped.
+QUICK = {"recipe": {"warmup_steps": 2, "gradient_clip": 0.05}}
+QUICK["network"] = {name: getattr(TINY, name) for name in ("widths", "embedding_width", "heads", "predicts")}
+
+
+def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
+    """Start a worker for each task at once; returns their exit codes, what they said in the end, and their reports."""
+    from tests.benchmarks.scaling import loopback_cluster
+    from tests.maintenance.browser import free_ports
+
+    strategy = strategy or ("none" if len(tasks) == 1 else "multiworker")
+    ports = free_ports(len(tasks))
+    places = [{"TF_CONFIG": loopback_cluster(ports, index)} for index in range(len(tasks))]
+    places = {"slurm": slurm_job(len(tasks)), "multiworker": places}.get(strategy, [{}])
+    started = []
+    with ExitStack() as at_the_end:  # of this run, or of its patience, no worker is left
+        watchers = at_the_end.enter_context(ThreadPool(len(tasks)))  # entered first, so that it's left last
+        for task, place in zip(tasks, places, strict=True):
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **place}
+            task["arguments"] = ["--distribute", strategy, *arguments, *task.get("arguments", [])]
+            command = [sys.executable, "-m", "tests.training.worker", json.dumps(task)]
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            started.append(at_the_end.enter_context(subprocess.Popen(command, env=environment, text=True, **pipes)))
+            at_the_end.callback(started[-1].kill)
+        # At once, so that each one's end is seen when it comes.
+        ends = watchers.map(lambda worker: (worker.communicate(timeout=timeout)[1], time.monotonic()), started)
+    errors, times = zip(*ends, strict=True)
+    assert max(times) - min(times) < 60, "when one worker ends, the others must end within a minute"
+    lines = [[line for line in error.splitlines() if line.startswith(("error:", "Traceback"))] for error in errors]
+    reports = [Path(task["report"]) for task in tasks]
+    read = [json.loads(report.read_text()) if report.exists() else None for report in reports]
+    return [worker.returncode for worker in started], lines, read
+
+
+def tasks_in(folder, count=2, **changed):
+    """A task for each worker, each with a folder of its own."""
+    folder.mkdir(exist_ok=True)
+    return [
+        {"report": str(folder / f"{i}.json"), "arguments": ["--out", str(folder / f"out{i}")], **changed}
+        for i in range(count)
+    ]
+
+
+def assert_same_course(report, expected, steps):
+    """The losses of these steps, and the averaged weights in the end, are those expected."""
+    for step in map(str, steps):
+        np.testing.assert_allclose(report["losses"][step], expected["losses"][step], rtol=1e-4, err_msg=step)
+    np.testing.assert_allclose(report["ema_weights"], expected["ema_weights"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """The arguments of a short training on few small coloured shapes."""
+    path = tmp_path_factory.mktemp("data") / "shapes.npz"
+    np.savez(path, **draw_shapes(100, size=16)._asdict())
+    return ["--data", str(path), "--steps", "8", "--batch-size", "16"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, shapes):
+    """What one process does with the same global batches."""
+    [task] = tasks_in(tmp_path_factory.mktemp("alone"), 1, **QUICK)
+    codes, _, [report] = run_workers(task, arguments=shapes)
+    assert codes == [0] and len(report["losses"]) == 8
+    return report
+
+
+@pytest.mark.slow
+def test_two_workers_follow_one_process_on_the_real_network(tmp_path):
+    """Fifty steps of the shipped network on MNIST, clipped ten times harder than its recipe says."""
+    recipe = {"recipe": {"warmup_steps": 10, "gradient_clip": 0.1}}
+    arguments = ["--steps", "50", "--batch-size", "64"]
+    _, _, [alone] = run_workers(*tasks_in(tmp_path / "alone", 1, **recipe), arguments=arguments)
+    codes, _, reports = run_workers(*tasks_in(tmp_path / "two", **recipe), arguments=arguments)
+    assert codes == [0, 0]
+    for report in reports:
+        assert_same_course(report, alone, range(1, 51))
+    assert alone["losses"]["50"] < 0.8 * alone["losses"]["1"]
+    assert (tmp_path / "two" / "out0" / "config.json").exists()
+    assert not (tmp_path / "two" / "out1").exists()  # only the chief writes
+
+
+@pytest.mark.slow
+def test_whoever_is_killed_all_resume_from_the_chiefs_checkpoint(tmp_path, shapes, uninterrupted):
+    def run(dies=None, at=None):
+        tasks = tasks_in(tmp_path, **QUICK, save_every_seconds=0)
+        if dies is not None:
+            tasks[dies]["dies_at"] = at
+        return run_workers(*tasks, arguments=shapes)
+
+    lost = "error: another worker ended, so this one stops too; start all of them again to resume from the last "
+    lost += "checkpoint."
+    codes, errors, _ = run(1, 4)
+    assert codes == [2, -signal.SIGKILL] and errors == [[lost], []]
+    codes, errors, _ = run(0, 3)  # the third of the steps that were left
+    assert codes == [-signal.SIGKILL, 2] and errors == [[], [lost]]
+    codes, errors, reports = run()
+    assert codes == [0, 0] and errors == [[], []]
+    for report in reports:
+        assert_same_course(report, uninterrupted, [8])
+    assert_same_course(reports[0], uninterrupted, range(1, 9))  # the chief's history is whole
+    assert not (tmp_path / "out1").exists()
+
+
+@pytest.mark.slow
+def test_mirrored_on_one_device_is_the_same_training(tmp_path, shapes, uninterrupted):
+    codes, _, [report] = run_workers(*tasks_in(tmp_path, 1, **QUICK), arguments=shapes, strategy="mirrored")
+    assert codes == [0]
+    assert_same_course(report, uninterrupted, range(1, 9))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fact", ["embedding_width", "data set", "version"])
+def test_a_worker_with_other_facts_is_refused(tmp_path, shapes, fact):
+    first, second = tasks_in(tmp_path, **QUICK)
+    if fact == "embedding_width":  # another network, whose gradients have other shapes
+        second["network"] = QUICK["network"] | {"embedding_width": 32}
+    elif fact == "version":
+        second["version"] = "TensorFlow 1.0"
+    else:
+        pictures = draw_shapes(100, size=16, seed=1)
+        np.savez(tmp_path / "other.npz", **pictures._asdict())
+        second["arguments"] += ["--data", str(tmp_path / "other.npz")]
+    strategy = "slurm" if fact == "data set" else "multiworker"
+    codes, errors, _ = run_workers(first, second, arguments=shapes, strategy=strategy)
+    assert codes == [2, 2]
+    for lines in errors:
+        assert len(lines) == 1 and lines[0].startswith(f"error: worker 1 has another {fact}")
+    assert not (tmp_path / "out0").exists() and not (tmp_path / "out1").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_that_fails_at_its_start_ends_the_others(tmp_path, shapes):
+    first, second = tasks_in(tmp_path, **QUICK)
+    second["arguments"] += ["--data", str(tmp_path / "none.npz")]
+    codes, errors, _ = run_workers(first, second, arguments=shapes)
+    assert codes == [2, 2] and errors[1] == [f"error: {tmp_path / 'none.npz'} doesn't exist."]
+    assert len(errors[0]) == 1 and errors[0][0].startswith("error: another worker ended")

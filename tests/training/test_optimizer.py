@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.optimizer import Muon, as_matrix, orthogonalised
+from helpers.training.optimizer import Muon, as_matrix, orthogonalised
 
 
 @pytest.mark.parametrize(

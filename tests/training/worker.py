@@ -1,4 +1,7 @@
-"""One worker of the multi-worker tests: the training command, changed by a JSON text. Not a test itself."""
+"""One worker of the multi-worker tests: the training command, changed by a JSON text. Not a test itself.
+
+`python -m tests.training.worker JSON`
+"""
 
 import functools
 import json
@@ -6,26 +9,30 @@ import os
 import signal
 import sys
 
-import helpers.training as training
+from tqdm import tqdm
+
+import helpers.custom_data
+import helpers.training.loop
+import helpers.training.objective
+from helpers.__main__ import main
 
 
-def report_into(path: str, save_every_seconds: float):
-    """`train` with a row of history for every step; the losses, and the average's weights, go into a file."""
+def reported(train, path: str, save_every_seconds: float):
+    """`train` with a row of history for every step; it writes the losses and the EMA's weights to a file."""
 
-    def train(*arguments, **options):
+    def train_and_report(*arguments, **options):
         every = {"history_every": 1, "save_every_seconds": save_every_seconds}
-        unet, schedule, history = train_itself(*arguments, **options, **every)
-        weights = [float(abs(weight).sum()) for weight in unet.get_weights()]
+        ema, history = train(*arguments, **options, **every)
+        weights = [float(abs(weight).sum()) for weight in ema.unet.get_weights()]
         with open(path, "w") as file:
-            json.dump({"losses": {row["step"]: row["loss"] for row in history}, "average_weights": weights}, file)
-        return unet, schedule, history
+            json.dump({"losses": {row["step"]: row["loss"] for row in history}, "ema_weights": weights}, file)
+        return ema, history
 
-    train_itself = training.train
-    return train
+    return train_and_report
 
 
 def killed_at(step: int):
-    """tqdm's `update`, which is called once a step, and ends this process without any farewell at one of them."""
+    """tqdm's `update`, which is called once per step; at one of them it kills this process."""
 
     def update(bar, n=1):
         seen.append(n)
@@ -33,17 +40,19 @@ def killed_at(step: int):
             os.kill(os.getpid(), signal.SIGKILL)
         return update_itself(bar, n)
 
-    update_itself, seen = training.tqdm.update, []
+    update_itself, seen = tqdm.update, []
     return update
 
 
 if __name__ == "__main__":
     task = json.loads(sys.argv[1])
-    training.TrainingConfig = functools.partial(training.TrainingConfig, **task.get("recipe", {}))
-    training.UNetConfig = functools.partial(training.UNetConfig, **task.get("network", {}))
-    training.train = report_into(task["report"], task.get("save_every_seconds", 180.0))
+    # The command imports these names when it runs, so the changed ones are found.
+    objective, loop, custom_data = helpers.training.objective, helpers.training.loop, helpers.custom_data
+    objective.TrainingConfig = functools.partial(objective.TrainingConfig, **task.get("recipe", {}))
+    custom_data.UNetConfig = functools.partial(custom_data.UNetConfig, **task.get("network", {}))
+    loop.train = reported(loop.train, task["report"], task.get("save_every_seconds", 180.0))
     if "dies_at" in task:
-        training.tqdm.update = killed_at(task["dies_at"])
+        tqdm.update = killed_at(task["dies_at"])
     if "version" in task:
-        training.versions = lambda: task["version"]
-    sys.exit(training.main(task["arguments"]))
+        loop.versions = lambda: task["version"]
+    sys.exit(main(["train", *task["arguments"]]))

@@ -1,21 +1,9 @@
-"""digit-clip's captions say what is true of an image; the prompts that it is asked with are none of them."""
+"""digit-clip's captions are true of their images, and none of the prompts that it is tested with is among them."""
 
 import numpy as np
 
-from helpers.captions import (
-    ENDINGS,
-    LEFT,
-    NUMERALS,
-    OPENINGS,
-    RIGHT,
-    SUBJECTS,
-    THICK,
-    THIN,
-    UNSEEN_PROMPTS,
-    WORDS,
-    describe,
-    write_captions,
-)
+from helpers.evaluation.clip import NUMERALS, UNSEEN_PROMPTS, WORDS
+from helpers.workshop.captions import ENDINGS, LEFT, OPENINGS, RIGHT, SUBJECTS, THICK, THIN, describe, write_captions
 
 
 def test_captions_say_what_is_on_the_image():
@@ -30,7 +18,7 @@ def test_captions_say_what_is_on_the_image():
             assert NUMERALS[label] in caption or WORDS[label] in caption
             for phrases, is_true in ((THIN, width == 0), (THICK, width == 2), (LEFT, lean == 0), (RIGHT, lean == 2)):
                 assert is_true or not any(phrase in caption for phrase in phrases)
-        # One style in a batch: the same facts give the same caption, other digits another one.
+        # A batch has one style: images with the same facts share a caption, another digit has another one.
         again = write_captions(labels[[0, 0]], widths[[0, 0]], leans[[0, 0]], np.random.default_rng(seed))
         assert again[0] == again[1] == captions[0] and len({captions[0], captions[2], captions[3]}) == 3
         seen.update(captions)
@@ -48,6 +36,6 @@ def test_description_of_drawn_strokes():
     assert widths.tolist() == [0, 2, 1] and leans.tolist() == [2, 0, 1]
 
 
-def test_training_texts_hold_no_unseen_prompt():
+def test_the_captions_hold_no_unseen_prompt():
     ours = " ".join([*OPENINGS, *SUBJECTS, *ENDINGS])
     assert not any(prompt in ours for prompt in UNSEEN_PROMPTS)

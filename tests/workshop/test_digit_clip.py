@@ -1,7 +1,8 @@
-"""digit-clip's tokeniser spells anything, its loss is CLIP's, its training resumes. Its captions: test_captions.py."""
+"""digit-clip's tokenizer spells any text, its loss is CLIP's, its training resumes. Its captions: test_captions."""
 
 import dataclasses
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPModel, CLIPTokenizer
 
-from helpers.digit_clip import (
-    DIGIT_CLIP,
+from helpers.evaluation.clip import DIGIT_CLIP
+from helpers.workshop.digit_clip import (
     DigitClipConfig,
     DigitClipTrainer,
     build_tokenizer,
@@ -19,7 +20,7 @@ from helpers.digit_clip import (
     train_digit_clip,
 )
 
-TINY = DigitClipConfig(epochs=2, batch_size=16, merges=20)
+SHORT = DigitClipConfig(epochs=2, batch_size=16, merges=20)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_the_tokenizer_spells_any_text():
     for text in ("seven", "zürich ☃ 10,000!", "".join(chr(i) for i in range(33, 127)).lower()):
         ids = tokenizer(text)["input_ids"]
         assert ids[0] == tokenizer.bos_token_id and ids[-1] == tokenizer.eos_token_id
-        assert tokenizer.eos_token_id not in ids[1:-1]  # which stands for the unknown
+        assert tokenizer.eos_token_id not in ids[1:-1]  # it also stands for what can't be spelled
         pieces = "".join(tokenizer.convert_ids_to_tokens(ids[1:-1])).replace("</w>", "")
         expected = "".join(piece for piece, _ in ByteLevel(add_prefix_space=False).pre_tokenize_str(text))
         assert pieces == expected.replace("Ġ", "")
@@ -55,7 +56,7 @@ def test_images_with_the_same_caption_are_all_positives():
     caption = torch.tensor([0, 0, 1])
     aligned = texts[caption]
     assert contrastive_loss(aligned, texts, caption, 50.0) < contrastive_loss(aligned, texts, 1 - caption, 50.0)
-    # With both images of caption 0 on it, its log-softmax over images can't beat an even share of the two.
+    # Both images of caption 0 coincide with it, so each gets half of its softmax over the images: a loss of log 2.
     sharp = contrastive_loss(torch.eye(2)[caption], torch.eye(2), caption, 1000.0)
     assert float(sharp) == pytest.approx(np.log(2) / 4, abs=1e-4)
 
@@ -71,31 +72,27 @@ def test_jitter_moves_but_keeps_range_and_background():
     assert ink.min() > 32 * 0.78 and ink.max() < 32 * 1.28 and abs(float(ink.mean()) - 32) < 1.5
 
 
-def test_training_learns_resumes_and_writes_standard_files(some, tmp_path, monkeypatch):
-    whole = train_digit_clip(TINY, *some, tmp_path / "whole")
+def test_training_resumes_and_writes_standard_files(some, tmp_path, monkeypatch):
+    whole = train_digit_clip(SHORT, *some, tmp_path / "whole")
 
     advance = DigitClipTrainer.advance
 
     def interrupted(self):
         loss = advance(self)
         if self.step == 5:
-            import signal
-
             signal.raise_signal(signal.SIGINT)
         return loss
-
-    import signal
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(DigitClipTrainer, "advance", interrupted)
     try:
         with pytest.raises(KeyboardInterrupt, match="Stopped after step 5"):
-            train_digit_clip(TINY, *some, tmp_path / "parts")
+            train_digit_clip(SHORT, *some, tmp_path / "parts")
     finally:
         signal.signal(signal.SIGINT, before)
     assert (tmp_path / "parts" / "checkpoint.pt").exists()
     monkeypatch.setattr(DigitClipTrainer, "advance", advance)
-    parts = train_digit_clip(TINY, *some, tmp_path / "parts")
+    parts = train_digit_clip(SHORT, *some, tmp_path / "parts")
     for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
     assert not (tmp_path / "parts" / "checkpoint.pt").exists()
@@ -104,50 +101,50 @@ def test_training_learns_resumes_and_writes_standard_files(some, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [
         ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
         ({"batch_size": 1}, "batch_size must be a whole number of at least 2, not 1"),
         ({"merges": 1.5}, "merges must be a whole number of at least 0, not 1.5"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive"),
-        ({"weight_decay": -1.0}, "weight_decay not negative"),
-        ({"warm_up": 0.0}, "warm_up must be between 0 and 1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number above 0, not nan"),
+        ({"weight_decay": -1.0}, "weight_decay must be a finite number of at least 0, not -1.0"),
+        ({"warm_up": 0.0}, "warm_up must be a finite number above 0 and below 1, not 0.0"),
     ],
 )
-def test_a_recipe_that_no_training_can_have_is_refused(setting, said):
-    with pytest.raises(ValueError, match=said):
+def test_an_invalid_setting_is_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
         DigitClipConfig(**setting)
 
 
 def test_damaged_or_foreign_checkpoints_are_refused(some, tmp_path):
-    trainer = DigitClipTrainer(TINY, *some)
+    trainer = DigitClipTrainer(SHORT, *some)
     trainer.advance()
     path = tmp_path / "checkpoint.pt"
     trainer.save_checkpoint(path)
     with pytest.raises(ValueError, match="another recipe"):
-        DigitClipTrainer(dataclasses.replace(TINY, seed=1), *some).restore(path)
+        DigitClipTrainer(dataclasses.replace(SHORT, seed=1), *some).restore(path)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match="can.t be resumed from"):
         trainer.restore(path)
 
 
-def test_a_batch_seen_again_and_again_is_learnt(some):
-    trainer = DigitClipTrainer(dataclasses.replace(TINY, warm_up=0.1), *some)
+def test_a_repeated_batch_is_learnt(some):
+    trainer = DigitClipTrainer(dataclasses.replace(SHORT, warm_up=0.1), *some)
     losses = []
     for _ in range(60):
-        trainer.step = 4  # the same images and captions, jitter and rate each time
+        trainer.step = 4  # the same images, captions, jitter and rate each time
         losses.append(trainer.advance())
     assert losses[-1] < 0.6 * losses[0]
 
 
 def test_the_rate_warms_up_and_ends_at_zero(some):
-    trainer = DigitClipTrainer(dataclasses.replace(TINY, epochs=10, warm_up=0.5), *some)
+    trainer = DigitClipTrainer(dataclasses.replace(SHORT, epochs=10, warm_up=0.5), *some)
     rates = []
     for step in range(trainer.steps + 1):
         trainer.step = step
         rates.append(trainer.learning_rate())
-    assert int(np.argmax(rates)) in (29, 30) and max(rates) == TINY.learning_rate
-    assert rates[0] == TINY.learning_rate / 30 and rates[-1] < 1e-9 and rates[45] == pytest.approx(rates[30] / 2)
+    assert int(np.argmax(rates)) in (29, 30) and max(rates) == SHORT.learning_rate
+    assert rates[0] == SHORT.learning_rate / 30 and rates[-1] < 1e-9 and rates[45] == pytest.approx(rates[30] / 2)
 
 
 def test_the_shipped_folder_is_small_and_standard():

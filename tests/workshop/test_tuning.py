@@ -1,57 +1,137 @@
-"""The table that settings are chosen by: right on real images, and of training images alone."""
+"""The tables that settings are chosen by: real images measure as real, and only training images are used."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-import helpers.tuning as tuning
-from helpers.classifier import extract_features
-from helpers.data import held_out_split, to_model_range, training_split
-from helpers.diffusion import cosine_schedule
-from helpers.files import ASSETS, read_rows
-from helpers.metrics import draw_with_counts, nearest_neighbours
-from helpers.sampling import Samples
-from helpers.tuning import (
-    Setting,
+from helpers.checkpoints import PRETRAINED, save_denoiser
+from helpers.data import Mnist, to_model_range, training_split, validation_split
+from helpers.evaluation.classifiers import extract_features
+from helpers.evaluation.metrics import draw_with_counts
+from helpers.sampling.sampler import SamplerSettings, Samples
+from helpers.tools.files import ASSETS, read_rows, sha256_of_file
+from helpers.workshop import tuning
+from helpers.workshop.tuning import (
+    FLOOR_DRAWS,
+    Quality,
     Yardstick,
     as_setting,
     best_teacher,
     block_distances,
-    default_setting,
     finalists,
     front_settings,
-    main,
-    network_passes,
-    pareto_front,
+    measure_all,
     scale_settings,
 )
+from tests.evaluation.conftest import few_images
 
-GUIDED = Setting("ddim", 20, 1.0, 1.5)
+GUIDED = SamplerSettings("ddim", 20, 1.0, 1.5, None)
+TABLES = ("tuning", "front", "finalists")
 
 
 @pytest.fixture(scope="module")
-def yardstick():
+def few_mnist(mnist):
+    """A small part of MNIST, which `tuning` takes for all of it: 2,750 training and 500 validation images."""
+    few = few_images(mnist)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("helpers.data.VALIDATION_IMAGES", 500)
+        patch.setattr(tuning, "load_mnist", lambda: few)
+        yield few
+
+
+@pytest.fixture(scope="module")
+def yardstick(few_mnist):
     return Yardstick(400)
 
 
-def measure(yardstick, images, monkeypatch, setting=GUIDED):
-    monkeypatch.setattr(tuning, "sample", lambda *arguments, **options: Samples(images, None))
-    return yardstick.measure(None, cosine_schedule(100), setting)
+@pytest.fixture(scope="module")
+def halves(few_mnist):
+    """The positions of the training images that the reference and its floor are drawn from."""
+    return np.array_split(np.random.default_rng(0).permutation(2_750), 2)
 
 
-def test_real_images_measure_as_real(yardstick, mnist, monkeypatch):
-    images, labels = training_split(mnist)
+@pytest.fixture
+def few_settings(monkeypatch):
+    """Three settings in place of all scales and intervals."""
+    monkeypatch.setattr(tuning, "SOLVER", ("dpm++", 2, 0.0))
+    monkeypatch.setattr(tuning, "SCALES", (2.0,))
+    monkeypatch.setattr(tuning, "INTERVALS", (None, (0, 60)))
+    return scale_settings()
+
+
+def measure(yardstick, denoiser, images, monkeypatch, **options):
+    """The quality of `images`, as if the denoiser had drawn them."""
+    monkeypatch.setattr(tuning, "sample", lambda *arguments, **_: Samples(images, None))
+    return yardstick.measure(denoiser, GUIDED, **options)
+
+
+def table(name):
+    return read_rows(ASSETS / f"{name}.csv")
+
+
+def test_real_images_measure_as_real(yardstick, few_mnist, lively_denoiser, monkeypatch):
+    images, labels = training_split(few_mnist)
     real = to_model_range(images[draw_with_counts(labels, yardstick.labels, 99)]).numpy()
-    quality = measure(yardstick, real, monkeypatch)
+    quality = measure(yardstick, lively_denoiser, real, monkeypatch)
     assert quality.accuracy > 0.98 and 0.6 < quality.ratio < 1.6 and 0.9 < quality.coverage < 1.1
-    assert quality.passes == 40
+    assert quality.nfe == 40 and quality.taught is None
 
 
-def test_a_guided_step_is_two_passes(schedule):
-    assert network_passes(schedule, Setting("dpm++", 10, 0.0, 1.0)) == 10
-    assert network_passes(schedule, Setting("dpm++", 10, 0.0, 2.0)) == 20
-    # Ten steps are at t = 99, 89, ..., 9: 79, 69, 59, 49, 39 and 29 are inside.
-    assert network_passes(schedule, Setting("dpm++", 10, 0.0, 2.0, (20, 80))) == 16
-    assert network_passes(schedule, Setting("dpm++", 10, 0.0, 2.0, (29, 79))) == 16
+def test_one_image_of_each_digit_fails_to_cover(yardstick, few_mnist, lively_denoiser, monkeypatch):
+    images, labels = training_split(few_mnist)
+    first = np.array([np.argmax(labels == digit) for digit in yardstick.labels])
+    quality = measure(yardstick, lively_denoiser, to_model_range(images[first]).numpy(), monkeypatch)
+    assert quality.coverage < 0.5 and quality.ratio > 5 and quality.spread < 1e-6
+
+
+def test_the_reference_itself_is_nearest_of_all(yardstick, lively_denoiser, monkeypatch):
+    images = to_model_range(yardstick.reference_images).numpy()
+    quality = measure(yardstick, lively_denoiser, images, monkeypatch)
+    assert quality.ratio < 1e-6 and quality.coverage > 1
+
+
+def test_reference_and_floor_come_from_two_halves_of_the_training_images(yardstick, few_mnist, halves):
+    images, labels = training_split(few_mnist)
+    reference_half = {image.tobytes() for image in images[halves[0]]}
+    assert {image.tobytes() for image in yardstick.reference_images} <= reference_half
+    drawn = yardstick.reference.positions  # in the other half
+    assert len(drawn) == FLOOR_DRAWS and not np.array_equal(drawn[0], drawn[1])
+    for positions, features in zip(drawn, yardstick.reference.floor, strict=True):
+        np.testing.assert_array_equal(labels[halves[1][positions]], yardstick.labels)
+        found = extract_features(yardstick.network, to_model_range(images[halves[1][positions[:50]]]))
+        np.testing.assert_allclose(features[:50], found, atol=1e-4)
+
+
+def test_finalists_teach_a_network_that_is_tested_on_the_reference(yardstick, few_mnist, lively_denoiser, monkeypatch):
+    def value(images, labels, test_images, test_labels):
+        np.testing.assert_array_equal(labels, yardstick.labels)
+        np.testing.assert_array_equal(test_labels, yardstick.labels)
+        np.testing.assert_array_equal(test_images, to_model_range(yardstick.reference_images))
+        return 0.95 if images is drawn else 0
+
+    monkeypatch.setattr(tuning, "training_value", value)
+    drawn = to_model_range(few_mnist.train_images[:400]).numpy()
+    assert measure(yardstick, lively_denoiser, drawn, monkeypatch, teach=True).taught == 0.95
+
+
+def test_recipes_are_compared_with_the_validation_images(few_mnist):
+    images, labels = validation_split(few_mnist)
+    yardstick = Yardstick(200, validation=True)
+    np.testing.assert_array_equal(yardstick.labels, labels[:200])
+    np.testing.assert_array_equal(yardstick.reference_images, images[:200])
+    with pytest.raises(ValueError, match=r"200\.\.500, not 600"):
+        Yardstick(600, validation=True)
+
+
+def test_labels_start_over_after_the_validation_images(few_mnist, monkeypatch):
+    monkeypatch.setattr(tuning, "Reference", lambda features, labels, *_: (features, labels))
+    _, labels = validation_split(few_mnist)
+    yardstick = Yardstick(600)
+    np.testing.assert_array_equal(yardstick.labels, np.append(labels, labels[:100]))
+    assert len(yardstick.reference[0]) == len(yardstick.reference_images) == 600
+    with pytest.raises(ValueError, match=r"200\.\.1000, not 1001"):
+        Yardstick(1001)
 
 
 def test_settings_are_all_different():
@@ -60,14 +140,15 @@ def test_settings_are_all_different():
     assert {setting.steps for setting in front_settings() if setting.method == "ddpm"} == {5, 10, 20, 100}
 
 
-def table(name):
-    return read_rows(ASSETS / f"{name}.csv")
-
-
 def test_the_shipped_tables_are_what_the_commands_measure():
     assert [as_setting(row) for row in table("tuning")] == scale_settings()
     assert [as_setting(row) for row in table("front")] == front_settings()
     assert [as_setting(row) for row in table("finalists")] == finalists(table("tuning"), table("front"))
+
+
+def test_the_shipped_tables_count_function_evaluations(schedule):
+    for row in (row for name in TABLES for row in table(name)):
+        assert int(row["nfe"]) == as_setting(row).nfe(schedule)
 
 
 def test_the_front_is_guided_by_the_best_scale_of_each_interval():
@@ -78,131 +159,111 @@ def test_the_front_is_guided_by_the_best_scale_of_each_interval():
 
 
 def test_the_default_is_the_best_of_the_finalists(schedule):
-    assert as_setting(best_teacher(table("finalists"))) == default_setting(schedule)
+    best = as_setting(best_teacher(table("finalists")))
+    assert best == replace(SamplerSettings().on(schedule), eta=best.eta)  # which has no effect on dpm++
 
 
-def test_the_best_teacher_is_read_right_itself():
+def test_the_best_teacher_is_accurate_itself():
     rows = [{"accuracy": accuracy, "taught": taught} for accuracy, taught in (("0.9929", "0.99"), ("0.993", "0.97"))]
     assert best_teacher([*rows, {"accuracy": 0.999, "taught": 0.969}]) is rows[1]
     assert best_teacher(rows[:1]) is None
 
 
-def test_finalists_are_read_right_cheap_and_near_real_images():
-    def row(accuracy, ratio, passes, interval=""):
-        setting = {"method": "dpm++", "steps": passes, "eta": "0.0", "guidance_scale": "2.0"}
-        return setting | {"guidance_interval": interval, "passes": passes, "accuracy": accuracy, "ratio": ratio}
+def test_finalists_are_accurate_cheap_and_near_real_images():
+    def row(accuracy, ratio, nfe, interval=""):
+        setting = {"method": "dpm++", "steps": nfe, "eta": "0.0", "guidance_scale": "2.0"}
+        return setting | {"guidance_interval": interval, "nfe": nfe, "accuracy": accuracy, "ratio": ratio}
 
     rows = [row("0.9915", "1.0", "3"), row("0.992", "2.0", "32"), row("1.0", "9.0", "5"), row("1.0", "1.1", "33")]
     rows += [row("0.996", "10.5", "6", "(40, 70)"), row("0.997", "1.2", "10", "(20, 80)"), row("1.0", "9", "7")]
     chosen = finalists([*rows, rows[1]], rows[1:2], rows[:1], [row("1.0", "3.0", "8")])
-    # 3 is read wrong, 33 too dear, 5 and 7 are further from real images than 32.
+    # 3 steps are too inaccurate and 33 too many; 5 and 7 are further from real images than 32.
     assert [(setting.steps, setting.guidance_interval) for setting in chosen] == [
         (10, (20, 80)),
         (32, None),
         (6, (40, 70)),
-        (8, None),  # of another table, so 32, which is nearer, doesn't stand in its way
+        (8, None),  # from another table: 32, which is nearer to real images, doesn't exclude it
     ]
-    assert chosen[0] == Setting("dpm++", 10, 0.0, 2.0, (20, 80))
-    with pytest.raises(ValueError, match=r"accuracy of 0\.992 in 32 passes somewhere"):
+    assert chosen[0] == SamplerSettings("dpm++", 10, 0.0, 2.0, (20, 80))
+    with pytest.raises(ValueError, match=r"accuracy of 0\.992 and an NFE of at most 32"):
         finalists(rows[:1], [])
 
 
-def test_finalists_teach_a_network_that_is_tested_on_the_reference(yardstick, mnist, monkeypatch):
-    taught = []
-
-    def value(images, labels, test_images, test_labels):
-        np.testing.assert_array_equal(labels, yardstick.labels)
-        np.testing.assert_allclose(extract_features(yardstick.network, test_images), yardstick.reference, atol=1e-3)
-        np.testing.assert_array_equal(test_labels, yardstick.labels)
-        taught.append(images)
-        return 0.95
-
-    monkeypatch.setattr(tuning, "training_value", value)
-    drawn = to_model_range(mnist.train_images[:400]).numpy()
-    monkeypatch.setattr(tuning, "sample", lambda *arguments, **options: Samples(drawn, None))
-    assert yardstick.measure(None, cosine_schedule(100), GUIDED).taught is None and taught == []
-    quality = yardstick.measure(None, cosine_schedule(100), GUIDED, teach=True)
-    assert quality.taught == 0.95 and len(taught) == 1 and taught[0] is drawn
+def test_a_table_of_a_real_network(few_mnist, few_settings, lively_denoiser, tmp_path):
+    save_denoiser(tmp_path / "network", lively_denoiser, {"data": "MNIST"}, [])
+    rows = list(measure_all(tmp_path / "network", few_settings, 200, 0, False, tmp_path / "work"))
+    assert [(row["guidance_scale"], row["guidance_interval"], row["nfe"]) for row in rows] == [
+        ("1.0", "", "2"),
+        ("2.0", "", "4"),
+        ("2.0", "(0, 60)", "3"),
+    ]
+    assert [as_setting(row) for row in rows] == few_settings
+    assert all(0 <= float(row["accuracy"]) <= 1 and float(row["ratio"]) > 1 for row in rows) and "taught" not in rows[0]
 
 
-def test_more_samples_than_held_out_images_start_over(mnist):
-    _, labels = held_out_split(mnist)
-    yardstick = Yardstick(6_000)
-    np.testing.assert_array_equal(yardstick.labels, np.append(labels, labels[:1_000]))
-    assert len(yardstick.reference) == 6_000 and {len(draw) for draw in yardstick.draws} == {6_000}
+class Counting:
+    """Stands in for a yardstick: the accuracy counts the measurements, of which the second may be interrupted."""
+
+    measured = 0
+    interrupt_at = None
+
+    def __init__(self, images):
+        pass
+
+    def measure(self, denoiser, setting, seed, teach):
+        if Counting.measured == Counting.interrupt_at:
+            Counting.interrupt_at = None
+            raise KeyboardInterrupt
+        Counting.measured += 1
+        return Quality(20, Counting.measured, 2.0, 1.0, 0.1, 0.5 if teach else None)
 
 
-def test_recipes_are_compared_with_the_held_out_images(mnist):
-    images, labels = held_out_split(mnist)
-    yardstick = Yardstick(400, held_out=True)
-    np.testing.assert_array_equal(yardstick.labels, labels[:400])
-    features = extract_features(yardstick.network, to_model_range(images[:400]))
-    np.testing.assert_allclose(yardstick.reference, features, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"200\.\.5000, not 6000"):
-        Yardstick(6_000, held_out=True)
+@pytest.fixture
+def counting(monkeypatch):
+    monkeypatch.setattr(tuning, "Yardstick", Counting)
+    monkeypatch.setattr(Counting, "measured", 0)
+    return Counting
 
 
-def test_front_is_what_no_other_beats():
-    passes, ratios = [10, 20, 20, 5, 40, 40], [2.0, 1.5, 1.4, 3.0, 1.4, 1.2]
-    np.testing.assert_array_equal(pareto_front(passes, ratios), [True, False, True, True, False, True])
-    np.testing.assert_array_equal(pareto_front([5, 5], [1.0, 1.0]), [True, False])
+def test_an_interrupted_table_resumes_from_its_finished_rows(counting, few_settings, tmp_path):
+    def accuracies(images=200, seed=0, teach=False):
+        return [row["accuracy"] for row in measure_all(PRETRAINED, few_settings, images, seed, teach, tmp_path)]
+
+    counting.interrupt_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        accuracies()
+    (kept,) = tmp_path.iterdir()
+    assert [row["accuracy"] for row in read_rows(kept)] == ["1", "2"]
+    # Tables of another number of images, of another seed, and with teaching have rows of their own.
+    assert accuracies(images=300) == ["3", "4", "5"]
+    assert accuracies(seed=1) == ["6", "7", "8"]
+    assert accuracies(teach=True) == ["9", "10", "11"]
+    assert accuracies() == ["1", "2", "12"]
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture(scope="module")
-def found_features(yardstick, mnist):
-    """Features of all images that nothing is chosen on but the reference and its draws: (55000, d)."""
-    images, _ = training_split(mnist)
-    return extract_features(yardstick.network, to_model_range(images))
+def test_an_unfinished_table_belongs_to_one_network(counting, few_settings, lively_denoiser, tmp_path):
+    save_denoiser(tmp_path / "network", lively_denoiser, {"data": "MNIST"}, [])
+    assert sha256_of_file(tmp_path / "network" / "unet.weights.h5") != sha256_of_file(PRETRAINED / "unet.weights.h5")
+    next(measure_all(PRETRAINED, few_settings, 200, 0, False, tmp_path / "work"))
+    row = next(measure_all(tmp_path / "network", few_settings, 200, 0, False, tmp_path / "work"))
+    assert row["accuracy"] == "2"
 
 
-def test_the_reference_is_of_training_images_and_the_draws_of_others(yardstick, found_features):
-    where = []
-    for features in (yardstick.reference, *yardstick.draws):
-        distances, positions = nearest_neighbours(features, found_features)
-        assert distances.max() < 1e-3  # it is one of them
-        where.append(set(positions))
-    reference, *draws = where
-    assert all(not reference & draw for draw in draws) and len(draws) == tuning.FLOOR_DRAWS
-    assert draws[0] != draws[1]
+def test_block_distances_separate_a_block_of_other_images(mnist, monkeypatch):
+    """600 training images, of which the validation images are the last 50, negated."""
+    pictures = mnist.train_images[:600].copy()
+    pictures[-50:] = 255 - pictures[-50:]
+    few = Mnist(pictures, np.arange(600, dtype=np.uint8) % 10, *mnist[2:])
+    monkeypatch.setattr("helpers.data.VALIDATION_IMAGES", 50)
+    monkeypatch.setattr(tuning, "load_mnist", lambda: few)
+    quarters = lambda _, images: np.reshape(images, (-1, 2, 14, 2, 14)).mean(axis=(2, 4)).reshape(-1, 4)  # noqa: E731
+    monkeypatch.setattr(tuning, "extract_features", quarters)
+    others, validation = block_distances()
+    assert others.shape == (11,) and 0 < others.min() and 10 * others.max() < validation
 
 
-def test_the_reference_itself_is_nearest_of_all(yardstick, mnist, found_features, monkeypatch):
-    images, labels = training_split(mnist)
-    _, positions = nearest_neighbours(yardstick.reference, found_features)
-    np.testing.assert_array_equal(labels[positions], yardstick.labels)
-    quality = measure(yardstick, to_model_range(images[positions]).numpy(), monkeypatch)
-    assert quality.ratio < 1e-6 and quality.coverage > 1  # the very images that they are compared with
-
-
-def test_one_kind_of_each_digit_fails_to_cover(yardstick, mnist, monkeypatch):
-    images, labels = training_split(mnist)
-    first = np.array([np.argmax(labels == digit) for digit in yardstick.labels])
-    quality = measure(yardstick, to_model_range(images[first]).numpy(), monkeypatch)
-    assert quality.coverage < 0.5 and quality.ratio > 5 and quality.spread < 1e-6
-
-
-def test_the_held_out_images_are_unlike_all_others(monkeypatch, capsys):
-    others, held_out = block_distances()
-    assert others.shape == (11,) and others.max() < 0.1 < held_out
-    monkeypatch.setattr(tuning, "block_distances", lambda: (others, held_out))
-    assert main(["--blocks"]) == 0
-    assert f"held-out images: {held_out:.3f}" in capsys.readouterr().out
-
-
-def test_command_line_writes_a_row_a_setting(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tuning, "SOLVER", ("dpm++", 2, 0.0))
-    monkeypatch.setattr(tuning, "SCALES", (2.0,))
-    monkeypatch.setattr(tuning, "INTERVALS", (None, (0, 60)))
-    assert main(["--images", "200", "--out", str(tmp_path / "tuning.csv")]) == 0
-    rows = read_rows(tmp_path / "tuning.csv")
-    assert [(row["guidance_scale"], row["passes"]) for row in rows] == [("1.0", "2"), ("2.0", "4"), ("2.0", "3")]
-    assert len(capsys.readouterr().out.splitlines()) == 3 and "taught" not in rows[0]
-    monkeypatch.setattr(tuning, "training_value", lambda *_: 0.5)
-    monkeypatch.setattr(tuning, "FINALIST_ACCURACY", 0.0)
-    tables = ["--finalists", str(tmp_path / "tuning.csv"), "--out", str(tmp_path / "finalists.csv")]
-    assert main(["--images", "200", *tables]) == 0
-    last = read_rows(tmp_path / "finalists.csv")
-    assert {row["guidance_interval"]: row["taught"] for row in last} == {"": "0.5", "(0, 60)": "0.5"}
-    assert capsys.readouterr().out.splitlines()[-1].startswith("best teacher with an accuracy of 0.993: ")
-    assert main(["--images", "100"]) == 2
-    assert capsys.readouterr().err.startswith("error: images must be in 200..10000")
+@pytest.mark.slow  # the features of all 60,000 images
+def test_the_validation_images_differ_from_all_others():
+    others, validation = block_distances()
+    assert others.shape == (11,) and others.max() < 0.1 < validation

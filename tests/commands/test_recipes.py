@@ -1,0 +1,82 @@
+"""`python -m helpers recipes`: no finished row is made twice, and rows that can't be compared don't mix."""
+
+import pytest
+
+from helpers.__main__ import main
+from helpers.tools.files import read_rows, write_rows
+from helpers.workshop import recipes
+
+
+@pytest.fixture(autouse=True)
+def made(monkeypatch):
+    """The (recipe, seed) of every row made so far, of two recipes that aren't trained."""
+    rows = []
+
+    def run(name, seed, minutes, yardstick, out):
+        rows.append((name, seed))
+        return {"recipe": name, "seed": seed, "number": len(rows)}
+
+    def yardstick(images, validation):
+        assert validation  # no recipe is chosen by images that it was trained on
+
+    monkeypatch.setattr("helpers.workshop.tuning.Yardstick", yardstick)
+    monkeypatch.setattr("helpers.training.trainer.one_stream_per_core", lambda batch_size: 1)
+    monkeypatch.setattr(recipes, "RECIPES", {"one": None, "two": None})
+    monkeypatch.setattr(recipes, "run", run)
+    return rows
+
+
+def test_rows_are_added_and_none_is_made_twice(made, tmp_path):
+    for arguments in (["one"], [], ["two", "--seed", "1"]):
+        assert main(["recipes", *arguments, "--out", str(tmp_path)]) == 0
+    assert made == [("one", 0), ("two", 0), ("two", 1)]
+    rows = read_rows(tmp_path / "recipes.csv")
+    assert [(row["recipe"], row["seed"], row["number"]) for row in rows] == [
+        ("one", "0", "1"),
+        ("two", "0", "2"),
+        ("two", "1", "3"),
+    ]
+
+
+def test_an_interrupted_comparison_keeps_its_rows_and_resumes(made, tmp_path, monkeypatch, capsys):
+    run = recipes.run
+
+    def interrupted(name, *arguments):
+        if name == "two":
+            raise KeyboardInterrupt
+        return run(name, *arguments)
+
+    monkeypatch.setattr(recipes, "run", interrupted)
+    assert main(["recipes", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err.endswith("keeps the finished rows; the same command resumes.\n")
+    assert [row["recipe"] for row in read_rows(tmp_path / "recipes.csv")] == ["one"]
+    monkeypatch.setattr(recipes, "run", run)
+    assert main(["recipes", "--out", str(tmp_path)]) == 0
+    assert made == [("one", 0), ("two", 0)]
+
+
+@pytest.mark.parametrize("option", ["--minutes", "--images"])
+def test_rows_of_another_comparison_are_refused(made, tmp_path, capsys, option):
+    assert main(["recipes", "one", "--out", str(tmp_path)]) == 0
+    assert main(["recipes", "two", "--out", str(tmp_path), option, "300"]) == 2
+    expected = f"error: {tmp_path} compares with other --minutes or --images: choose another --out.\n"
+    assert capsys.readouterr().err == expected and made == [("one", 0)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["huge"], "RECIPE must be one of 'one', 'two', not 'huge'."),
+        (["one", "--minutes", "0"], "--minutes must be a finite number above 0, not 0.0."),
+    ],
+)
+def test_refused_before_any_work(made, arguments, message, tmp_path, capsys):
+    assert main(["recipes", *arguments, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+    assert made == [] and not (tmp_path / "out").exists()
+
+
+def test_rows_of_an_older_version_are_kept(made, tmp_path):
+    write_rows(tmp_path / "recipes.csv", [{"recipe": "one", "seed": 0, "number": 9}])
+    assert main(["recipes", "--out", str(tmp_path)]) == 0
+    assert made == [("two", 0)]

@@ -1,0 +1,78 @@
+"""`python -m helpers train-classifiers`: resumes unasked, replaces only on request. The training itself is replaced."""
+
+import pytest
+
+from helpers.__main__ import main
+from helpers.evaluation.classifiers import CLASSIFIERS
+
+
+@pytest.fixture(autouse=True)
+def trained(tmp_path, monkeypatch):
+    """(role, epochs, seed) of every training so far; none of them takes any time."""
+    trainings = []
+
+    def train(role, epochs, *, seed, backup):
+        trainings.append((role, epochs, seed))
+        backup.mkdir(parents=True)
+        backup.rmdir()
+        return role
+
+    def save(role, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{role}.json").write_text(str(len(trainings)))
+        return {"test_accuracy": 0.99}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("helpers.workshop.classifier_training.train_classifier", train)
+    monkeypatch.setattr("helpers.workshop.classifier_training.save_classifier", save)
+    return trainings
+
+
+def test_both_are_trained_into_runs(trained, tmp_path, capsys):
+    shipped = {file: file.read_bytes() for file in CLASSIFIERS.iterdir()}
+    assert main(["train-classifiers", "--epochs", "2", "--seed", "5"]) == 0
+    assert trained == [("features", 2, 5), ("judge", 2, 5)]
+    assert (tmp_path / "runs" / "classifiers" / "judge.json").exists()
+    assert capsys.readouterr().out == "features {'test_accuracy': 0.99}\njudge {'test_accuracy': 0.99}\n"
+    assert {file: file.read_bytes() for file in CLASSIFIERS.iterdir()} == shipped
+
+
+def test_finished_classifiers_are_replaced_only_on_request(trained, tmp_path, capsys):
+    (tmp_path / "features.json").write_text("finished")
+    assert main(["train-classifiers", "--out", str(tmp_path)]) == 0
+    assert trained == [("judge", 16, 0)] and (tmp_path / "features.json").read_text() == "finished"
+    assert main(["train-classifiers", "--out", str(tmp_path)]) == 2
+    assert "holds both classifiers: choose another --out, or add --replace." in capsys.readouterr().err
+    assert main(["train-classifiers", "--out", str(tmp_path), "--replace"]) == 0
+    assert trained[1:] == [("features", 16, 0), ("judge", 16, 0)]
+    assert (tmp_path / "features.json").read_text() != "finished"
+
+
+def test_an_interrupted_training_resumes_with_the_same_recipe_only(trained, monkeypatch, capsys):
+    backups = []
+
+    def interrupted(role, epochs, *, seed, backup):
+        backup.mkdir(parents=True, exist_ok=True)
+        backups.append(backup)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("helpers.workshop.classifier_training.train_classifier", interrupted)
+    for _ in range(2):
+        assert main(["train-classifiers", "--out", "out"]) == 130
+        assert capsys.readouterr().err == "Stopped. The same command resumes from the last finished epoch.\n"
+    assert backups[0] == backups[1]
+    for option in ("--epochs", "--seed"):
+        assert main(["train-classifiers", "--out", "out", option, "3"]) == 2
+        assert "belongs to another recipe; delete it to start anew" in capsys.readouterr().err
+    assert len(backups) == 2
+
+
+def test_refused_before_any_work(trained, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for arguments, message in (
+        (["--epochs", "0"], "--epochs must be a whole number of at least 1, not 0."),
+        (["--out", "file"], "--out must be a folder, not 'file'."),
+    ):
+        assert main(["train-classifiers", *arguments]) == 2
+        assert capsys.readouterr().err == f"error: {message}\n"
+    assert trained == []

@@ -1,0 +1,219 @@
+"""One update, the batches of each worker, and the state of a training: what is saved, restored and refused."""
+
+import dataclasses
+import json
+import os
+import shutil
+from contextlib import contextmanager
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from helpers.checkpoints import load_checkpoint, load_denoiser
+from helpers.data import make_dataset
+from helpers.tools.files import ASIDE
+from helpers.training.objective import TrainingConfig
+from helpers.training.trainer import CHECKPOINT, batches, one_stream_per_core, recipe_of, train_step
+from helpers.unet import build_unet
+from tests.conftest import TINY, said
+from tests.training.compiled_once import compiled_once, values_of, variables_of
+
+RECIPE = TrainingConfig(steps=12, batch_size=8, warmup_steps=0, augmentation=0.0)
+DATA = {"data": "MNIST", "data_sha256": "0" * 64}
+
+
+@pytest.fixture(scope="module")
+def make_trainer():
+    """A new trainer, or the last one of the same recipe put back to its beginning: building one takes a second."""
+    trainer_of = compiled_once()
+
+    def make(unet_config=TINY, streams=1, data=DATA, **recipe):
+        config = dataclasses.replace(RECIPE, **recipe)
+        return trainer_of(unet_config, config, tf.distribute.get_strategy(), streams, data)
+
+    return make
+
+
+@contextmanager
+def without_compiling():
+    """A step or two are done sooner than compiled."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def batch(mnist):
+    return next(iter(batches(mnist.train_images, mnist.train_labels, RECIPE, 0, tf.distribute.InputContext())))
+
+
+# --- One update ---
+
+
+def test_the_gradient_is_clipped():
+    unet = build_unet(TINY)
+    before = unet.get_weights()
+    optimizer = keras.optimizers.SGD(1.0)
+    for clip_norm in (0.1, 0.3):
+        unet.set_weights(before)
+        inputs = [tf.ones((2, 28, 28, 1)), tf.zeros(2, tf.int32), tf.zeros(2, tf.int32)]
+        train_step(unet, optimizer, clip_norm, lambda inputs=inputs: 1e4 * tf.reduce_mean((unet(inputs) - 1) ** 2))
+        moved = np.sqrt(sum(np.sum((a - b) ** 2) for a, b in zip(unet.get_weights(), before, strict=True)))
+        np.testing.assert_allclose(moved, clip_norm, rtol=1e-3)
+
+
+def test_streams_change_nothing_but_the_time(make_trainer, batch):
+    whole, pieces = make_trainer(), make_trainer(streams=2)
+    with without_compiling():
+        losses = [float(trainer.distributed_step(*batch)) for trainer in (whole, pieces)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    for theirs, mine in zip(values_of(whole), values_of(pieces), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+
+
+def test_streams_that_do_not_divide_the_batch(make_trainer):
+    with pytest.raises(ValueError, match=r"batch_size must be divisible by devices times streams \(1 x 3\), not 8"):
+        make_trainer(streams=3)
+
+
+def test_adamw_learns(make_trainer, batch):
+    """A few updates on one batch; `test_loop` trains with Muon."""
+    trainer = make_trainer(optimizer="adamw", learning_rate=2e-2)
+    assert type(trainer.optimizer) is keras.optimizers.AdamW
+    with without_compiling():
+        losses = [float(trainer.distributed_step(*batch)) for _ in range(4)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_one_stream_per_core_divides_the_batch(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
+    assert (one_stream_per_core(128), one_stream_per_core(12)) == (4, 6)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"])
+    assert one_stream_per_core(128) == 1  # a GPU wants the whole batch at once
+
+
+def test_one_stream_once_tensorflow_runs():
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 0  # conftest.py has started its threads
+    assert one_stream_per_core(128) == 1
+
+
+# --- The batches ---
+
+
+def test_each_worker_has_its_own_share_and_no_image_comes_twice_in_an_epoch():
+    """Two workers with two devices each, 100 images that carry their number, batches of 16, four epochs."""
+    images = np.zeros((100, 4, 4), np.uint8)
+    images[:, 0, 0] = np.arange(100)
+    config = TrainingConfig(steps=25, batch_size=16)
+    seen = []
+    for worker in range(2):
+        context = tf.distribute.InputContext(2, worker, num_replicas_in_sync=4)
+        pieces = list(batches(images, np.arange(100), config, 0, context))
+        assert len(pieces) == 25 * 2 and all(len(sample_ids) == 4 for sample_ids, _, _ in pieces)
+        for place, (sample_ids, x_0, labels) in enumerate(pieces):
+            assert set(sample_ids.numpy() // 16) == {place // 2}  # of its own step
+            np.testing.assert_array_equal(np.rint((x_0[:, 0, 0, 0] + 1) * 127.5), labels)
+            seen += zip(sample_ids.numpy().tolist(), labels.numpy().tolist(), strict=True)
+    sample_ids, shown = zip(*sorted(seen), strict=True)
+    assert sample_ids == tuple(range(400))  # every sample of every batch on one device alone
+    for epoch in range(4):
+        assert sorted(shown[100 * epoch : 100 * epoch + 100]) == list(range(100))
+    whole = make_dataset(images, np.arange(100), 100, config.seed)
+    np.testing.assert_array_equal(shown[:100], np.concatenate([labels for _, labels in whole]))
+
+
+def test_later_steps_have_the_batches_that_they_would_have_had():
+    images, labels, config = np.zeros((100, 4, 4), np.uint8), np.arange(100), TrainingConfig(steps=9, batch_size=16)
+    whole, rest = (list(batches(images, labels, config, first, tf.distribute.InputContext())) for first in (0, 7))
+    assert len(whole) == 9 and len(rest) == 2
+    for mine, theirs in zip(rest, whole[7:], strict=True):
+        np.testing.assert_array_equal(mine[0], theirs[0])
+        np.testing.assert_array_equal(mine[2], theirs[2])
+
+
+# --- The state ---
+
+HISTORY = [{"step": 3, "loss": 0.75, "seconds": 1.0}]
+
+
+@pytest.fixture(scope="module")
+def saved(make_trainer, tmp_path_factory):
+    """The folder of a training after its fifth step, and the values of all that an update changes."""
+    folder, trainer, random = tmp_path_factory.mktemp("saved"), make_trainer(), np.random.default_rng(0)
+    for variable in variables_of(trainer):
+        if np.issubdtype(variable.dtype, np.floating):
+            variable.assign(random.normal(0, 0.1, variable.shape))
+    trainer.step, trainer.seconds, trainer.recent, trainer.history = 5, 1.5, [0.5, 0.25], HISTORY
+    trainer.optimizer.iterations.assign(5)
+    trainer.save(folder)
+    return folder, values_of(trainer)
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    """A copy of that folder, for a test that writes to it."""
+    shutil.copytree(saved[0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_a_restored_training_is_the_saved_one(make_trainer, saved, copied):
+    stray = copied / f"{ASIDE}killed" / CHECKPOINT  # as SIGKILL would leave it
+    stray.parent.mkdir()
+    stray.write_bytes(b"half")
+    restored = make_trainer()
+    restored.restore(copied)
+    for mine, theirs in zip(values_of(restored), saved[1], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert (restored.step, restored.seconds, restored.recent, restored.history) == (5, 1.5, [0.5, 0.25], HISTORY)
+    assert not stray.parent.exists()
+
+
+def test_what_is_saved_can_be_used_as_it_is(saved):
+    """The network that is saved is the EMA, and its record names the recipe and the data."""
+    folder, values = saved
+    weights = load_denoiser(folder).unet.get_weights()
+    for mine, theirs in zip(weights, values[len(weights) : 2 * len(weights)], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    record = json.loads((folder / "config.json").read_text())
+    assert record["training"] == recipe_of(TINY, RECIPE)["training"] | DATA
+
+
+def test_nothing_to_restore(make_trainer, tmp_path):
+    new = make_trainer()
+    new.restore(tmp_path)
+    assert new.step == 0
+
+
+VELOCITY = dataclasses.replace(TINY, predicts="velocity")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"unet_config": VELOCITY, "steps": 3}, "another recipe: predicts 'noise', not 'velocity', steps 12, not 3"),
+        ({"data": DATA | {"data_sha256": "1" * 64}}, "another data set: MNIST with SHA-256 000000000000..., not MNIST"),
+        ({"data": DATA | {"data": "shapes.npz"}}, "not shapes.npz with SHA-256 000000000000..."),
+    ],
+)
+def test_another_training_is_refused(make_trainer, saved, changed, reason):
+    other = make_trainer(**changed)
+    with pytest.raises(ValueError, match="replace it with --replace") as raised:
+        other.restore(saved[0])
+    assert str(saved[0]) in said(raised) and reason in said(raised)
+    assert other.step == 0
+
+
+def test_weights_that_are_not_numbers_are_not_saved(make_trainer, copied):
+    diverged = make_trainer()
+    diverged.restore(copied)
+    diverged.step = 6
+    diverged.denoiser.unet.weights[0].assign(diverged.denoiser.unet.weights[0] * np.nan)
+    with pytest.raises(FloatingPointError, match="the weights after step 6 are not finite"):
+        diverged.save(copied)
+    assert load_checkpoint(copied / CHECKPOINT)[1]["step"] == 5
+    load_denoiser(copied)
