@@ -18,7 +18,7 @@ from helpers.evaluation.report_card import (
     work_folder,
 )
 from helpers.sampling.sampler import SamplerSettings, Samples, sample
-from helpers.tools.files import write_record
+from helpers.tools.files import sha256_of_file, write_record
 
 NETWORKS = (PRETRAINED, PRETRAINED_NOISE)
 
@@ -104,6 +104,17 @@ def test_an_interrupted_report_resumes_where_it_stopped(network, tmp_path, monke
     assert report["images"] == 500 and report["seed"] == 3
 
 
+def test_a_report_is_loaded_beside_its_weights_if_it_is_complete(network):
+    report = load_report() | {"weights_sha256": sha256_of_file(network / "unet.weights.h5")}
+    write_record(network / REPORT, report)
+    assert load_report(network) == report
+    del report["copies"]
+    write_record(network / REPORT, report)
+    with pytest.raises(ValueError, match="incomplete"):
+        load_report(network)
+
+
+@pytest.mark.slow  # test_measures has each of the measures
 def test_a_report_holds_every_measure_and_can_be_loaded(network, tmp_path, monkeypatch, few_mnist):
     monkeypatch.setattr(measures, "training_value", lambda *_, **__: 0.5)  # would train four classifiers
     two_steps = lambda *arguments, **options: sample(*arguments, SamplerSettings(steps=2), **options)  # noqa: E731
@@ -112,10 +123,6 @@ def test_a_report_holds_every_measure_and_can_be_loaded(network, tmp_path, monke
     write_record(network / REPORT, report)
     assert load_report(network) == json.loads(json.dumps(report))
     assert {"500", "50.00%"} <= set(dict(report_rows(report)).values())
-    del report["copies"]
-    write_record(network / REPORT, report)
-    with pytest.raises(ValueError, match="incomplete"):
-        load_report(network)
 
 
 def test_refused_before_any_work(network, tmp_path):

@@ -2,7 +2,7 @@
 
     python -m tests.maintenance.kill_and_resume      # 10 times, by SIGINT (Ctrl-C) and SIGKILL; prints "10 of 10"
 
-The run saves after every step, so that most kills meet it while it writes. The same call resumes it.
+The run saves after every step, so that most kills hit it while it writes. The same call resumes it.
 """
 
 import multiprocessing
@@ -51,7 +51,7 @@ def train_tiny(folder: Path, steps_done: multiprocessing.Value) -> None:
 def start(folder: Path) -> tuple[multiprocessing.Process, multiprocessing.Value]:
     """A training in a process of its own, and the number of steps that it has done."""
     steps_done = PROCESSES.Value("i", 0, lock=False)  # only the training writes it
-    process = PROCESSES.Process(target=train_tiny, args=(folder, steps_done), daemon=True)  # it ends with us
+    process = PROCESSES.Process(target=train_tiny, args=(folder, steps_done), daemon=True)  # it ends with this process
     process.start()
     return process, steps_done
 

@@ -71,7 +71,7 @@ DAMAGES = {
     "altered": alter,
 }
 NETWORK, CLIP = ["config.json", "unet.weights.h5"], ["config.json", "model.safetensors", "tokenizer.json"]
-FILES = [  # who reads them, what they raise, the folder that ships, its files
+FILES = [  # the reader, the error that it raises, the folder that ships, its files
     (lambda folder: load_mnist(folder / "mnist.npz"), DataError, ASSETS, ["mnist.npz"]),
     (load_denoiser, ValueError, PRETRAINED, NETWORK),
     (lambda folder: load_classifier("judge", folder), ValueError, CLASSIFIERS, ["judge.json", "judge.weights.h5"]),
@@ -287,7 +287,7 @@ def test_killed_trainings_resume(tmp_path):
     try:
         assert count_survivors(2, 0, tmp_path) == 2
     finally:
-        forkserver._forkserver._stop()  # it would keep its 0.7 GB as long as we live
+        forkserver._forkserver._stop()  # it would keep 0.7 GB until this process ends
 
 
 # --- 5. A request is too long ---

@@ -1,4 +1,4 @@
-"""Augmented images: unchanged by zeros, moved as asked, the same as by another library's spline."""
+"""Augmented images: unchanged by zeros, shifted by whole pixels, and as SciPy's splines transform them."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_a_whole_pixel_moves_the_image(x_0):
     np.testing.assert_allclose(changed(x_0, down)[:, :26], x_0[:, 1:27], atol=1e-5)
 
 
-def test_the_border_goes_on():
+def test_the_border_is_repeated():
     grey = np.full((1, 16, 16, 3), 0.5, np.float32)
     np.testing.assert_allclose(changed(grey, [3, -3, 3, 3, 6, -6]), grey, atol=1e-5)
 
@@ -50,7 +50,7 @@ def test_scipy_does_the_same(x_0, draws):
     assert np.abs(x_0[..., 0] - np.clip(theirs, -1, 1)).mean() > 5 * error.mean()
 
 
-def test_each_image_by_its_own_draws_and_channels_alike(x_0):
+def test_each_image_follows_its_own_draws_and_all_channels_change_alike(x_0):
     draws = np.random.default_rng(0).normal(size=(len(x_0), DRAWS)).astype(np.float32)
     together = augment(x_0, draws, 1.0).numpy()
     np.testing.assert_allclose(augment(x_0[3:5], draws[3:5], 1.0), together[3:5], atol=1e-4)

@@ -1,4 +1,4 @@
-"""What workers must agree on and tell each other, in this process; and, with --all, real workers on loopback."""
+"""Strategies, and what workers exchange, tested in this process; with --all, real workers on this machine."""
 
 import json
 import os
@@ -38,11 +38,11 @@ ROOT = Path(__file__).resolve().parents[2]
 HELPERS = Path(helpers.__file__).parent
 
 
-# --- Which strategy, and who is who ---
+# --- The strategy, and the chief ---
 
 
 def slurm_job(count):
-    """What `srun` tells each of `count` tasks, here on one machine; the job's number decides the ports."""
+    """The variables that `srun` sets for each of `count` tasks, on one machine. The job's number fixes the ports."""
     job = next(job for job in range(os.getpid() % 5_000, 10_000, count) if all_free(20_000 + job, count))
     step = {"NUM_TASKS": count, "NODELIST": "localhost", "TASKS_PER_NODE": count}
     shared = {"SLURM_JOB_ID": str(job)} | {f"SLURM_STEP_{name}": str(value) for name, value in step.items()}
@@ -69,7 +69,7 @@ def test_tf_config_that_does_not_name_this_worker(text, monkeypatch):
         make_strategy("multiworker")
 
 
-def test_slurms_words_are_understood(monkeypatch):
+def test_slurms_variables_are_understood(monkeypatch):
     for name, value in slurm_job(3)[2].items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("SLURM_JOB_ID", "1234567")
@@ -123,7 +123,7 @@ def test_a_lost_worker_is_named():
     said(raised)
 
 
-# --- What workers tell each other ---
+# --- What workers exchange ---
 
 
 def test_a_change_in_any_folder_is_another_version(tmp_path, monkeypatch):
@@ -146,7 +146,7 @@ def test_another_library_is_another_version(monkeypatch):
     assert versions() == expected
 
 
-def test_one_device_is_told_what_it_tells():
+def test_one_device_receives_its_own_arrays():
     strategy, values = tf.distribute.get_strategy(), np.array([3, 1, 4], np.int32)
     np.testing.assert_array_equal(all_reduce(strategy, values), [values])  # (devices, k)
     np.testing.assert_array_equal(all_reduce(strategy, values, only_chief=True), values)
@@ -187,18 +187,18 @@ def test_a_worker_that_differs_is_named(devices, monkeypatch):
     with pytest.raises(ValueError, match="worker 2 has another seed than worker 0; here it is 0. Start all") as raised:
         check_alike(worker_of(devices=devices), {"steps": 3, "seed": 0})
     said(raised)
-    check_alike(make_strategy("none"), {"steps": 3, "seed": 0})  # alone, nobody is asked
+    check_alike(make_strategy("none"), {"steps": 3, "seed": 0})  # one process has nobody to compare with
 
 
 # --- Real workers: processes on this machine ---
 
-# A learning rate that is felt within a few steps, and a gradient that is always clipped.
+# A learning rate that has an effect within a few steps, and a gradient that is always clipped.
 QUICK = {"recipe": {"warmup_steps": 2, "gradient_clip": 0.05}}
 QUICK["network"] = {name: getattr(TINY, name) for name in ("widths", "embedding_width", "heads", "predicts")}
 
 
 def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
-    """Start a worker for each task at once; returns their exit codes, what they said in the end, and their reports."""
+    """Start a worker for each task at the same time; returns their exit codes, error lines and reports."""
     from tests.benchmarks.scaling import loopback_cluster
     from tests.maintenance.browser import free_ports
 
@@ -207,8 +207,8 @@ def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
     places = [{"TF_CONFIG": loopback_cluster(ports, index)} for index in range(len(tasks))]
     places = {"slurm": slurm_job(len(tasks)), "multiworker": places}.get(strategy, [{}])
     started = []
-    with ExitStack() as at_the_end:  # of this run, or of its patience, no worker is left
-        watchers = at_the_end.enter_context(ThreadPool(len(tasks)))  # entered first, so that it's left last
+    with ExitStack() as at_the_end:  # no worker outlives this function, even after a timeout
+        watchers = at_the_end.enter_context(ThreadPool(len(tasks)))  # entered first, so that it is left last
         for task, place in zip(tasks, places, strict=True):
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **place}
             task["arguments"] = ["--distribute", strategy, *arguments, *task.get("arguments", [])]
@@ -216,7 +216,7 @@ def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
             started.append(at_the_end.enter_context(subprocess.Popen(command, env=environment, text=True, **pipes)))
             at_the_end.callback(started[-1].kill)
-        # At once, so that each one's end is seen when it comes.
+        # Side by side, so that the time of each end is exact.
         ends = watchers.map(lambda worker: (worker.communicate(timeout=timeout)[1], time.monotonic()), started)
     errors, times = zip(*ends, strict=True)
     assert max(times) - min(times) < 60, "when one worker ends, the others must end within a minute"
@@ -252,7 +252,7 @@ def shapes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory, shapes):
-    """What one process does with the same global batches."""
+    """The report of one process with the same global batches."""
     [task] = tasks_in(tmp_path_factory.mktemp("alone"), 1, **QUICK)
     codes, _, [report] = run_workers(task, arguments=shapes)
     assert codes == [0] and len(report["losses"]) == 8
@@ -275,7 +275,7 @@ def test_two_workers_follow_one_process_on_the_real_network(tmp_path):
 
 
 @pytest.mark.slow
-def test_whoever_is_killed_all_resume_from_the_chiefs_checkpoint(tmp_path, shapes, uninterrupted):
+def test_after_a_kill_all_workers_resume_from_the_chiefs_checkpoint(tmp_path, shapes, uninterrupted):
     def run(dies=None, at=None):
         tasks = tasks_in(tmp_path, **QUICK, save_every_seconds=0)
         if dies is not None:

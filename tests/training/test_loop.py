@@ -1,4 +1,4 @@
-"""The whole training: it learns, stops, resumes unasked, refuses what isn't its own, and survives what goes wrong."""
+"""A whole training: it learns, stops, resumes unasked, refuses another training's folder, and survives faults."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_it_learns(mnist, whole):
 
 
 def test_resuming_gives_the_run_it_would_have_been(few, whole, tmp_path, monkeypatch):
-    """The same call resumes unasked, with the optimizer's averages and the losses since the last row of the history."""
+    """The same call resumes, with the optimizer's averages and the losses since the last row of the history."""
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="Stopped after step 7, saved in"):
         interrupt_after(7, patch)
@@ -133,7 +133,7 @@ def test_a_finished_training_is_returned_as_it_is(few, whole, monkeypatch):
     assert bytes_of(whole.folder) == before
 
 
-# --- It refuses what isn't its own, and replaces it when told to ---
+# --- It refuses another training's folder, and replaces it on request ---
 
 
 def test_another_training_is_refused(few, whole, monkeypatch):
@@ -173,7 +173,7 @@ def test_replace_starts_anew(few, whole, copied, holds, monkeypatch):
     assert read_history(copied / "history.csv")["step"].tolist() == [5]
 
 
-# --- What goes wrong ---
+# --- Faults ---
 
 
 @pytest.mark.parametrize(

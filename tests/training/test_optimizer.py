@@ -1,4 +1,4 @@
-"""Muon: its matrices, its steps against NumPy's singular values, and what is left to AdamW."""
+"""Muon: kernels as matrices, steps compared with NumPy's singular values, and AdamW for all other weights."""
 
 import keras
 import numpy as np
@@ -57,7 +57,7 @@ def test_a_convolution_steps_as_far_in_every_direction():
 
 
 @pytest.mark.parametrize("shape", [(16,), (3, 3, 16, 1), (7, 64), ()])
-def test_what_makes_no_matrix_is_adams_at_a_third_of_the_rate(shape):
+def test_other_weights_are_updated_by_adamw_at_a_third_of_the_rate(shape):
     gradients = np.random.default_rng(2).normal(size=(3, *shape)).astype(np.float32)
     expected = step_of(keras.optimizers.AdamW(0.1, weight_decay=0.0), shape, gradients)
     found = step_of(Muon(0.3, weight_decay=0.0), shape, gradients)

@@ -1,4 +1,4 @@
-"""One update, the batches of each worker, and the state of a training: what is saved, restored and refused."""
+"""One update, the batches of each worker, and the state of a training as it is saved, restored and refused."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ def make_trainer():
 
 @contextmanager
 def without_compiling():
-    """A step or two are done sooner than compiled."""
+    """Compiling takes longer than a few eager steps."""
     tf.config.run_functions_eagerly(True)
     try:
         yield
@@ -82,11 +82,11 @@ def test_streams_that_do_not_divide_the_batch(make_trainer):
 
 def test_adamw_learns(make_trainer, batch):
     """A few updates on one batch; `test_loop` trains with Muon."""
-    trainer = make_trainer(optimizer="adamw", learning_rate=2e-2)
+    trainer = make_trainer(optimizer="adamw", learning_rate=1e-2)
     assert type(trainer.optimizer) is keras.optimizers.AdamW
     with without_compiling():
         losses = [float(trainer.distributed_step(*batch)) for _ in range(4)]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.85 * losses[0]
 
 
 def test_one_stream_per_core_divides_the_batch(monkeypatch):

@@ -191,14 +191,10 @@ def test_finalists_are_accurate_cheap_and_near_real_images():
 
 def test_a_table_of_a_real_network(few_mnist, few_settings, lively_denoiser, tmp_path):
     save_denoiser(tmp_path / "network", lively_denoiser, {"data": "MNIST"}, [])
-    rows = list(measure_all(tmp_path / "network", few_settings, 200, 0, False, tmp_path / "work"))
-    assert [(row["guidance_scale"], row["guidance_interval"], row["nfe"]) for row in rows] == [
-        ("1.0", "", "2"),
-        ("2.0", "", "4"),
-        ("2.0", "(0, 60)", "3"),
-    ]
-    assert [as_setting(row) for row in rows] == few_settings
-    assert all(0 <= float(row["accuracy"]) <= 1 and float(row["ratio"]) > 1 for row in rows) and "taught" not in rows[0]
+    (row,) = measure_all(tmp_path / "network", few_settings[2:], 200, 0, False, tmp_path / "work")
+    assert (row["guidance_scale"], row["guidance_interval"], row["nfe"]) == ("2.0", "(0, 60)", "3")
+    assert as_setting(row) == few_settings[2] and "taught" not in row
+    assert 0 <= float(row["accuracy"]) <= 1 and float(row["ratio"]) > 1
 
 
 class Counting:
