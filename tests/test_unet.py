@@ -19,13 +19,19 @@ from helpers.unet import (
     self_attention,
     sinusoidal_embedding,
 )
-from tests.conftest import TINY
+from tests.conftest import TINY, _lively
 
 
 def inputs(count=4, seed=0):
     random = np.random.default_rng(seed)
     x_t = tf.constant(random.normal(size=(count, 28, 28, 1)), tf.float32)
     return [x_t, tf.constant(random.integers(0, 100, count), tf.int32), tf.constant(np.arange(count) % 10, tf.int32)]
+
+
+@pytest.fixture(scope="module")
+def denoiser(schedule):
+    """A tiny network in which every path has an effect."""
+    return _lively(TINY, schedule)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +87,8 @@ def test_levels_are_28_14_7_and_back(shipped_size):
 
 
 @pytest.mark.parametrize("changed", ["x_t", "t", "label", "to no label"])
-def test_every_input_matters(lively_denoiser, changed):
-    unet, (x_t, t, labels) = lively_denoiser.unet, inputs()
+def test_every_input_matters(denoiser, changed):
+    unet, (x_t, t, labels) = denoiser.unet, inputs()
     others = {
         "x_t": [x_t + 0.1, t, labels],
         "t": [x_t, (t + 1) % 100, labels],
@@ -93,8 +99,8 @@ def test_every_input_matters(lively_denoiser, changed):
     assert np.all(difference > 1e-4)
 
 
-def test_images_of_a_batch_do_not_mix(lively_denoiser):
-    unet, (x_t, t, labels) = lively_denoiser.unet, inputs()
+def test_images_of_a_batch_do_not_mix(denoiser):
+    unet, (x_t, t, labels) = denoiser.unet, inputs()
     together = unet([x_t, t, labels])[1:2]
     alone = unet([x_t[1:2], t[1:2], labels[1:2]])
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3 * float(np.abs(alone).max()))
@@ -128,9 +134,9 @@ def test_predict_noise_speaks_of_noise_for_both_outputs(schedule):
         np.testing.assert_allclose(predict_noise(perfect, x_t, t, t), noise, atol=1e-5)
 
 
-def test_predict_noise_refuses_another_image_size(lively_denoiser):
+def test_predict_noise_refuses_another_image_size(denoiser):
     with pytest.raises(ValueError, match=r"x_t must be \(batch, 28, 28, 1\), not \(2, 32, 32, 1\)"):
-        predict_noise(lively_denoiser, tf.zeros((2, 32, 32, 1)), [0, 0], [0, 0])
+        predict_noise(denoiser, tf.zeros((2, 32, 32, 1)), [0, 0], [0, 0])
 
 
 def test_half_precision_keeps_float32_weights_and_output(schedule):

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     from helpers.tools.files import ASSETS, write_record
 
     network = arguments.network or PRETRAINED
-    ships = network.resolve().is_relative_to(ASSETS)
+    ships = network.resolve().is_relative_to(ASSETS.resolve())
     out = arguments.out or (Path("runs") / network.name if ships else network) / REPORT
     check_new(out, arguments.replace)
     try:

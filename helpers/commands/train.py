@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from helpers.custom_data import Pictures, load_pictures, network_for
     from helpers.data import load_mnist, training_split
-    from helpers.training.distributed import is_chief, make_strategy
+    from helpers.tools.distributed import is_chief, make_strategy
     from helpers.training.loop import train
     from helpers.training.objective import TrainingConfig
     from helpers.training.trainer import one_stream_per_core

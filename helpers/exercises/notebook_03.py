@@ -21,7 +21,7 @@ def check_reach(answer: object) -> str:
             ),
             (2 * (size - 1), at + "a window includes its corners, so the news can travel along the diagonal."),
         ]
-        otherwise = at + "find a `count` after which all pixels have heard, while one fewer leaves out a pixel."
+        otherwise = at + "find the smallest `count` after which all pixels have heard the news."
         if problem := wrong_number(found, size - 1, mistakes, otherwise, rtol=0):
             return problem
     return (

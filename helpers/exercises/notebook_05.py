@@ -7,7 +7,7 @@ from helpers.exercises.answers import numbers, self_check, wrong_function, wrong
 
 @self_check
 def check_times(answer: object) -> str:
-    """05.1: the five t, in order, at which a sampler with 5 steps asks a network that was trained on 100."""
+    """05.1: the five t, in order, at which a sampler with 5 steps evaluates a network that was trained on 100."""
     times = numbers(answer, 5)
     mistakes = [
         ([100, 80, 60, 40, 20], "this course counts t from 0. Is there a t = 100?"),
@@ -23,7 +23,7 @@ def check_times(answer: object) -> str:
         ([19, 39, 59, 79, 99], "that is the forward direction. Which t comes first in sampling?"),
         ([99, 98, 97, 96, 95], "five strides of one step each don't reach the clean image."),
     ]
-    otherwise = "set `steps` to 5 in the cell above. It prints the t at which the network is asked."
+    otherwise = "set `steps` to 5 in the cell above. It prints the t at which the network is evaluated."
     return wrong_number(times, [99, 79, 59, 39, 19], mistakes, otherwise, rtol=0) or (
         "Right: sampling starts where training saw pure noise, and its last stride ends at the clean image, past t = 0."
     )
@@ -48,7 +48,7 @@ def check_conventions(answer: object) -> str:
         (-1, "second formula: it has two minus signs. Does it guide towards the digit or away from it?"),
         (-2, "second formula: it has two minus signs. Does it guide towards the digit or away from it?"),
     ]
-    more = " formula: write it as a * cond + b * uncond, do the same with the course's formula, and compare the two a."
+    more = " formula: write it and the course's formula as a * cond + b * uncond, and compare the values of a."
     return (
         wrong_number(first, 4, firsts, "first" + more)
         or wrong_number(second, 3, seconds, "second" + more)

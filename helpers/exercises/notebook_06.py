@@ -112,5 +112,5 @@ def check_frechet(answer: object) -> str:
     ]
     otherwise = "with one feature, the covariance is a variance, and the trace of a number is the number itself."
     return wrong_function(answer, cases, distance, mistakes, otherwise, rtol=0.01) or (
-        "Right: digits that are all alike may have the right mean, but their spread is too small, and that costs."
+        "Right: if all digits are alike, their spread is too small. That raises the distance even if the mean is right."
     )

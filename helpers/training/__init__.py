@@ -1,7 +1,7 @@
 """04 Training: Algorithm 1 on real data.
 
 `objective` holds the recipe and the loss, `optimizer` and `augmentation` two of its parts, `trainer` one update and the
-state, `loop` the whole run, `distributed` several GPUs or machines.
+state, `loop` the whole run.
 """
 
 from helpers.training.loop import train

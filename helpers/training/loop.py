@@ -15,8 +15,8 @@ import tensorflow as tf
 from helpers.checkpoints import FILES
 from helpers.data import digest_of
 from helpers.tools.command_line import interrupts_noted
+from helpers.tools.distributed import check_alike, is_chief, lost_workers_named, versions
 from helpers.tools.progress import progress_bar
-from helpers.training.distributed import check_alike, is_chief, lost_workers_named, versions
 from helpers.training.objective import TrainingConfig
 from helpers.training.trainer import CHECKPOINT, Trainer, batches, recipe_of
 from helpers.unet import Denoiser, UNetConfig

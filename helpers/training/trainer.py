@@ -17,8 +17,8 @@ import tensorflow as tf
 from helpers.checkpoints import load_checkpoint, save_checkpoint, save_denoiser
 from helpers.data import make_dataset
 from helpers.diffusion import SCHEDULES
+from helpers.tools.distributed import broadcast, is_alone, is_chief
 from helpers.tools.files import remove_strays
-from helpers.training.distributed import broadcast, is_alone, is_chief
 from helpers.training.objective import TrainingConfig, training_loss, update_ema
 from helpers.training.optimizer import OPTIMIZERS
 from helpers.unet import UNetConfig, build_denoiser

@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = CommandLine(prog="python -m tests.benchmarks.latency", description=__doc__.partition("\n")[0])
+    parser = CommandLine(prog="python -m tests.benchmarks.latency", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--presses", type=int, default=100, help="of an arrow key (default %(default)s)")
     return run_command(run, parser.parse_args(arguments))
 

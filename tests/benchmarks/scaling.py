@@ -22,7 +22,7 @@ import tensorflow as tf
 from helpers.data import load_mnist, training_split
 from helpers.tools.checks import check_whole
 from helpers.tools.command_line import CommandLine, run_command
-from helpers.training.distributed import make_strategy
+from helpers.tools.distributed import make_strategy
 from helpers.training.objective import TrainingConfig
 from helpers.training.trainer import Trainer, batches, one_stream_per_core
 from helpers.unet import UNetConfig
@@ -45,8 +45,10 @@ def loopback_cluster(ports: Sequence[int], index: int) -> str:
     return json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
 
 
-def measure(cores: Sequence[int], steps: int, tf_config: str | None = None) -> Measured:
-    """The default recipe's step, bound to `cores`, alone or as the worker of `tf_config`.
+def measure(
+    cores: Sequence[int], steps: int, tf_config: str | None = None, network: UNetConfig | None = None
+) -> Measured:
+    """The default recipe's step, bound to `cores`, alone or as the worker of `tf_config`; `network` for tests.
 
     Only for a new process, in which TensorFlow has computed nothing yet.
     """
@@ -57,7 +59,7 @@ def measure(cores: Sequence[int], steps: int, tf_config: str | None = None) -> M
     if tf_config:
         os.environ["TF_CONFIG"] = tf_config
     strategy = make_strategy("multiworker" if tf_config else "none")
-    trainer = Trainer(UNetConfig(), config, strategy, streams)
+    trainer = Trainer(network or UNetConfig(), config, strategy, streams)
     pictures = training_split(load_mnist())
     data = iter(strategy.distribute_datasets_from_function(lambda context: batches(*pictures, config, 0, context)))
     seconds = []
@@ -118,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = CommandLine(prog="python -m tests.benchmarks.scaling", description=__doc__.partition("\n")[0])
+    parser = CommandLine(prog="python -m tests.benchmarks.scaling", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--steps", type=int, default=30, help="timed steps per measurement (default %(default)s)")
     return run_command(run, parser.parse_args(arguments))
 

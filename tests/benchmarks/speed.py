@@ -104,7 +104,7 @@ def _work(speed: float, peak: float) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = CommandLine(prog="python -m tests.benchmarks.speed", description=__doc__.partition("\n")[0])
+    parser = CommandLine(prog="python -m tests.benchmarks.speed", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("--repeats", type=int, default=3, help="timed calls per row (default %(default)s)")
     return run_command(run, parser.parse_args(arguments))
 

@@ -3,9 +3,10 @@
 import pytest
 
 from helpers.training.objective import TrainingConfig
-from helpers.unet import UNetConfig, build_unet
+from helpers.unet import build_unet
 from tests.benchmarks import scaling
 from tests.benchmarks.scaling import Measured
+from tests.conftest import TINY
 from tests.maintenance.browser import free_ports
 
 
@@ -43,7 +44,7 @@ def test_the_report_compares_what_was_measured(monkeypatch, capsys):
 def test_two_workers_are_measured_for_real():
     """On a machine with one core it runs too, with both workers on that core."""
     cores, ports = sorted(scaling.os.sched_getaffinity(0)), free_ports(2)
-    tasks = [([core], 1, scaling.loopback_cluster(ports, i)) for i, core in enumerate((cores[0], cores[-1]))]
+    tasks = [([core], 1, scaling.loopback_cluster(ports, i), TINY) for i, core in enumerate((cores[0], cores[-1]))]
     first, second = scaling.measure_apart(tasks)
-    assert first.gradient_bytes == second.gradient_bytes == 4 * build_unet(UNetConfig()).count_params()
+    assert first.gradient_bytes == second.gradient_bytes == 4 * build_unet(TINY).count_params()
     assert 0 < first.communication and 0 < first.seconds

@@ -60,7 +60,7 @@ def run(_: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = CommandLine(prog="python -m tests.benchmarks.time_to_quality", description=__doc__.partition("\n")[0])
+    parser = CommandLine(prog="python -m tests.benchmarks.time_to_quality", description=__doc__.partition(":")[0] + ".")
     return run_command(run, parser.parse_args(arguments))
 
 

@@ -1,39 +1,52 @@
-"""`python -m helpers evaluate`: the place of the report, what it replaces, and Ctrl-C."""
+"""`python -m helpers evaluate`: where the report goes, what it replaces, and Ctrl-C. Nothing is measured."""
 
 import pytest
 
 from helpers.__main__ import main
-from helpers.checkpoints import PRETRAINED, load_denoiser, save_denoiser
-from helpers.evaluation.report_card import REPORT, describe_run, work_folder
+from helpers.checkpoints import save_denoiser
+from helpers.evaluation.report_card import REPORT, work_folder
 from helpers.tools.files import read_record
 
 
 @pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(tmp_path, monkeypatch):
-    """Default outputs go to runs/ in the working directory."""
-    monkeypatch.chdir(tmp_path)
+def assets(tmp_path, monkeypatch):
+    """A folder behind a link takes the place of assets/, so that a failing test can't harm the real one."""
+    folder, link = tmp_path / "assets", tmp_path / "link"
+    folder.mkdir()
+    try:
+        link.symlink_to(folder)
+    except OSError:  # Windows allows links to administrators alone
+        link = folder
+    monkeypatch.chdir(tmp_path)  # default outputs go to runs/ in the working directory
+    monkeypatch.setattr("helpers.tools.files.ASSETS", link)
+    monkeypatch.setattr("helpers.checkpoints.PRETRAINED", folder / "pretrained")
+    return folder
 
 
 @pytest.fixture
-def network(lively_denoiser, tmp_path):
-    """The folder of a tiny network of digits."""
-    save_denoiser(tmp_path / "network", lively_denoiser, {"data": "MNIST"}, [])
+def network(tmp_path):
+    """The folder of a network that isn't loaded."""
+    (tmp_path / "network").mkdir()
     return tmp_path / "network"
 
 
 @pytest.fixture
 def evaluated(monkeypatch):
-    """The runs that were evaluated. Nothing is measured, but a file is kept as if it had been."""
+    """The runs that were evaluated. Each leaves a file among the unfinished work."""
     runs = []
 
+    def describe(network, denoiser, images, seed):
+        return {"network": network.name, "images": images, "seed": seed}
+
     def evaluate(network, images, seed, work):
-        run = describe_run(network, load_denoiser(network), images, seed)
-        folder = work_folder(run, work)
+        runs.append(describe(network, None, images, seed))
+        folder = work_folder(runs[-1], work)
         folder.mkdir(parents=True)
         (folder / "figures.json").touch()
-        runs.append(run)
-        return {"images": images, "seed": seed, "number": len(runs)}
+        return runs[-1] | {"number": len(runs)}
 
+    monkeypatch.setattr("helpers.checkpoints.load_digits_denoiser", lambda network: None)
+    monkeypatch.setattr("helpers.evaluation.report_card.describe_run", describe)
     monkeypatch.setattr("helpers.evaluation.report_card.evaluate", evaluate)
     monkeypatch.setattr(
         "helpers.evaluation.report_card.report_rows", lambda report: [("images", str(report["images"]))]
@@ -43,17 +56,19 @@ def evaluated(monkeypatch):
 
 def test_the_report_lies_in_the_networks_folder(network, evaluated, tmp_path, capsys):
     assert main(["evaluate", str(network), "--images", "500", "--seed", "4"]) == 0
-    assert read_record(network / REPORT) == {"images": 500, "seed": 4, "number": 1}
+    assert read_record(network / REPORT) == {"network": "network", "images": 500, "seed": 4, "number": 1}
     shown = capsys.readouterr().out
     assert shown.startswith("images ") and shown.endswith(f"500\nThe report is in {network / REPORT}.\n")
-    assert list((tmp_path / "runs" / "evaluation").iterdir()) == []  # unfinished work is removed
+    assert list((tmp_path / "runs" / "evaluation").iterdir()) == []  # the unfinished work is removed
 
 
-def test_the_report_of_a_network_that_ships_goes_to_runs(evaluated, tmp_path):
-    shipped = (PRETRAINED / REPORT).read_bytes()
-    assert main(["evaluate", "--images", "500"]) == 0
-    assert read_record(tmp_path / "runs" / "unet-velocity" / REPORT)["images"] == 500
-    assert (PRETRAINED / REPORT).read_bytes() == shipped
+def test_the_report_of_a_network_that_ships_goes_to_runs(assets, evaluated, tmp_path):
+    (assets / "pretrained").mkdir()
+    (assets / "pretrained" / REPORT).write_text("shipped")
+    for number, arguments in enumerate(([], ["assets/pretrained"]), 1):  # the first is the default
+        assert main(["evaluate", *arguments, "--replace"]) == 0
+        assert read_record(tmp_path / "runs" / "pretrained" / REPORT)["number"] == number
+    assert (assets / "pretrained" / REPORT).read_text() == "shipped"
 
 
 def test_a_finished_report_is_replaced_only_on_request(network, evaluated, tmp_path, capsys):
@@ -78,12 +93,13 @@ def test_ctrl_c_keeps_what_is_finished(network, monkeypatch, capsys):
     assert not (network / REPORT).exists()
 
 
-def test_refused_before_any_work(network, tmp_path, capsys):
+def test_refused_before_any_work(network, lively_denoiser, tmp_path, capsys):
+    save_denoiser(tmp_path / "tiny", lively_denoiser, {"data": "MNIST"}, [])
     for arguments, message in (
-        ([str(network), "--images", "100"], "images must be a whole number in 500..10000, not 100"),
-        ([str(tmp_path / "nothing")], "is not a trained network: config.json is missing"),
+        ([str(tmp_path / "tiny"), "--images", "100"], "images must be a whole number in 500..10000, not 100"),
+        ([str(network)], "is not a trained network: config.json is missing"),
         ([str(network), "--out", str(tmp_path)], "--out must be a file"),
     ):
         assert main(["evaluate", *arguments]) == 2
         assert message in capsys.readouterr().err
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "tiny" / REPORT).exists()

@@ -9,7 +9,6 @@ from PIL import Image
 from helpers import checkpoints
 from helpers.__main__ import main
 from helpers.checkpoints import PRETRAINED
-from helpers.custom_data import NAMES
 from helpers.data import to_pixels
 from helpers.display.images import decode_png, image_grid
 from helpers.sampling.sampler import SamplerSettings, sample
@@ -121,16 +120,6 @@ def test_fewer_frames_are_spread_over_the_steps(tiny):
     arguments = ["sample", "3", "--steps", "8", "--out"]
     assert main([*arguments, "all.webp"]) == main([*arguments, "some.webp", "--frames", "3"]) == 0
     np.testing.assert_array_equal(frames_of("some.webp")[0], frames_of("all.webp")[0][[0, 4, 8]])
-
-
-def test_coloured_pictures_are_animated_in_colour(shapes_denoiser, monkeypatch, capsys):
-    monkeypatch.setattr(checkpoints, "load_denoiser", lambda folder: shapes_denoiser)
-    assert main(["sample", f"{NAMES[3]}, {NAMES[0]}", "--steps", "2", "--out", "two.webp"]) == 0
-    assert capsys.readouterr().out == "2 pictures in two.webp\n"
-    frames, _ = frames_of("two.webp")
-    images = sample(shapes_denoiser, [3, 0], SamplerSettings(steps=2)).images
-    enlarge = 6  # 20 pixels to about 112
-    np.testing.assert_allclose(frames[-1].astype(int), image_grid(to_pixels(images), 20, enlarge), atol=2)
 
 
 # --- progress and refusals ---

@@ -5,21 +5,20 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from helpers import checkpoints
 from helpers.__main__ import main
 from helpers.checkpoints import PRETRAINED, load_denoiser
 from helpers.custom_data import NAMES, classify_shapes, draw_shapes, load_pictures
-from helpers.data import digest_of
+from helpers.data import digest_of, to_model_range
 from helpers.display.images import decode_png
+from helpers.sampling import sampler
+from helpers.sampling.sampler import Samples
 from helpers.training import loop
-from helpers.unet import UNetConfig, build_denoiser
-from tests.conftest import TINY
+from helpers.unet import UNetConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 # Two updates of the tiny network: enough for every file, not for a picture.
@@ -40,19 +39,21 @@ def refusal(capsys, *arguments):
     return error
 
 
+def no_updates(trainer, images, labels, out, *_):
+    """In place of the updates, which take ten seconds to compile: the network stays as it was, and is saved."""
+    trainer.step = trainer.config.steps
+    trainer.save(out)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The folder of a network that has seen coloured shapes, beside their file, made by the two commands."""
+    """The folder of a network for coloured shapes, beside their file, made by the two commands."""
     folder = tmp_path_factory.mktemp("shapes")
     assert main(["shapes", "--out", str(folder / "shapes.npz"), "--images", "32"]) == 0
-    assert train(folder / "shapes.npz", folder / "trained", *BRIEF) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_run", no_updates)
+        assert train(folder / "shapes.npz", folder / "trained", *BRIEF) == 0
     return folder / "trained"
-
-
-@pytest.fixture(scope="module")
-def denoiser(trained):
-    """The network in that folder, loaded once: its compiled loop is shared."""
-    return load_denoiser(trained)
 
 
 # --- the data set ---
@@ -89,9 +90,9 @@ def test_a_data_set_that_is_refused(arguments, message, tmp_path, monkeypatch, c
 # --- training on it ---
 
 
-def test_the_network_fits_the_pictures_and_names_them(trained, denoiser):
+def test_the_network_fits_the_pictures_and_names_them(trained):
     size = {"image_size": 32, "channels": 3, "num_classes": 4, "class_names": NAMES}
-    assert denoiser.config == UNetConfig(widths=(8, 8), embedding_width=16, **size)
+    assert load_denoiser(trained).config == UNetConfig(widths=(8, 8), embedding_width=16, **size)
     recipe = json.loads((trained / "config.json").read_text())["training"]
     images, labels, _ = load_pictures(trained.parent / "shapes.npz")
     assert recipe["data"] == "shapes.npz" and recipe["data_sha256"] == digest_of(images, labels)
@@ -111,20 +112,6 @@ def test_the_same_command_resumes_and_other_pictures_are_refused(trained, tmp_pa
     )
     assert re.fullmatch(pattern, capsys.readouterr().err)
     assert (folder / "checkpoint.npz").read_bytes() == before
-
-
-def test_26_grey_letters_are_passed_on(tmp_path, monkeypatch):
-    random, labels = np.random.default_rng(0), np.arange(130) % 26
-    images = random.integers(0, 256, (130, 28, 28, 1), np.uint8)
-    np.savez(tmp_path / "letters.npz", images=images, labels=labels)
-    passed = []
-    monkeypatch.setattr(loop, "train", lambda *arguments, **options: passed.append((arguments, options)))
-    assert train(tmp_path / "letters.npz", tmp_path / "out", *BRIEF) == 0
-    ((config, recipe, its_images, its_labels, out), options) = passed[0]
-    assert (config.num_classes, config.image_size, config.channels, config.widths) == (26, 28, 1, (8, 8))
-    np.testing.assert_array_equal(its_images, images[..., 0])
-    np.testing.assert_array_equal(its_labels, labels)
-    assert recipe.steps == 2 and out == tmp_path / "out" and options["data_name"] == "letters.npz"
 
 
 @pytest.mark.parametrize(
@@ -147,30 +134,32 @@ def test_unfit_pictures_are_refused_before_a_folder_is_made(arrays, message, tmp
 # --- drawing and judging ---
 
 
-def test_classes_are_requested_by_their_names(denoiser, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(checkpoints, "load_denoiser", lambda folder: denoiser)
+def test_classes_are_requested_by_their_names(trained, tmp_path, capsys):
     out = tmp_path / "two.png"
-    assert main(["sample", "blue cross, red disc", "mine", "--steps", "2", "--out", str(out)]) == 0
+    assert main(["sample", "blue cross, red disc", str(trained), "--steps", "2", "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"2 pictures in {out}\n"
     picture = decode_png(out.read_bytes())
     assert picture.shape == (128, 256, 3)  # 32 pixels, four times as large, two pictures beside each other
-    said = refusal(capsys, "sample", "green disc", "mine", "--out", tmp_path / "none.png")
+    said = refusal(capsys, "sample", "green disc", trained, "--out", tmp_path / "none.png")
     assert "'green disc' is none of the classes (red disc, red cross, blue disc, blue cross)" in said
 
 
-def test_numbers_name_the_classes_of_26_letters(schedule, tmp_path, monkeypatch, capsys):
-    letters = build_denoiser(replace(TINY, num_classes=26), schedule)
-    monkeypatch.setattr(checkpoints, "load_denoiser", lambda folder: letters)
-    assert main(["sample", "25, 3", "mine", "--steps", "1", "--out", str(tmp_path / "two.png")]) == 0
-    assert capsys.readouterr().out.startswith("2 pictures in ")
+def test_shares_of_requested_colour_and_form_are_printed(trained, monkeypatch, capsys):
+    def perfect(denoiser, labels, *, seed, progress):
+        assert denoiser.config.class_names == NAMES and seed == 3
+        drawn = draw_shapes(len(labels), seed=seed)
+        np.testing.assert_array_equal(drawn.labels, labels)
+        return Samples(to_model_range(drawn.images).numpy(), None)
 
+    def all_discs(denoiser, labels, **options):
+        images = perfect(denoiser, labels, **options).images
+        return Samples(images[labels // 2 * 2], None)  # images 0 and 2 are discs
 
-def test_shares_of_requested_colour_and_form_are_printed(denoiser, monkeypatch, capsys):
-    monkeypatch.setattr(checkpoints, "load_denoiser", lambda folder: denoiser)
-    assert main(["shapes", "mine", "--images", "8"]) == 0
-    share = r"\d+\.\d%"
-    said = capsys.readouterr().out
-    assert re.fullmatch(rf"8 samples: requested colour {share}, form {share}, both {share}\n", said)
+    for draw, form in ((perfect, "100.0%"), (all_discs, "50.0%")):
+        monkeypatch.setattr(sampler, "sample", draw)
+        assert main(["shapes", str(trained), "--images", "8", "--seed", "3"]) == 0
+        said = capsys.readouterr().out
+        assert said == f"8 samples: requested colour 100.0%, form {form}, both {form}\n"
 
 
 def test_a_network_of_digits_is_not_judged_as_shapes(capsys):
@@ -186,7 +175,20 @@ def test_measures_of_digits_refuse_other_pictures(trained, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-# --- a minute of training is enough ---
+# --- real trainings ---
+
+
+@pytest.mark.slow
+def test_26_grey_letters_train_and_are_drawn(tmp_path, capsys):
+    random, labels = np.random.default_rng(0), np.arange(130) % 26
+    images = random.integers(0, 256, (130, 28, 28, 1), np.uint8)
+    np.savez(tmp_path / "letters.npz", images=images, labels=labels)
+    assert train(tmp_path / "letters.npz", tmp_path / "letters", *BRIEF) == 0
+    config = load_denoiser(tmp_path / "letters").config
+    assert (config.num_classes, config.image_size, config.channels) == (26, 28, 1)
+    out = str(tmp_path / "two.png")
+    assert main(["sample", "25, 3", str(tmp_path / "letters"), "--steps", "2", "--out", out]) == 0
+    assert capsys.readouterr().out.endswith(f"2 pictures in {out}\n")
 
 
 def run_command(*arguments):

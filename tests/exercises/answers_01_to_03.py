@@ -127,7 +127,7 @@ ANSWERS = {
             ((27, 7), "at 7 x 7: one too many"),
             ((784, 49), "all directions"),
             ((54, 12), "diagonal"),
-            ((26, 6), "at 28 x 28: find a `count`"),
+            ((26, 6), "at 28 x 28: find the smallest"),
         ],
     ),
     "check_block_parameters": (

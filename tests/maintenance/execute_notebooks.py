@@ -88,7 +88,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = CommandLine(prog="python -m tests.maintenance.execute_notebooks", description=__doc__.partition("\n")[0])
+    parser = CommandLine(
+        prog="python -m tests.maintenance.execute_notebooks", description=__doc__.partition(":")[0] + "."
+    )
     parser.add_argument("numbers", nargs="*", metavar="NUMBER", help="such as 03, with its solutions (default: all)")
     parser.add_argument("--twice", action="store_true", help="run every cell twice instead, and change no file")
     return run_command(run, parser.parse_args(arguments))

@@ -98,7 +98,7 @@ def run(_: object) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    parser = CommandLine(prog="python -m tests.maintenance.record_assets", description=__doc__.partition("\n")[0])
+    parser = CommandLine(prog="python -m tests.maintenance.record_assets", description=__doc__.partition(":")[0] + ".")
     return run_command(run, parser.parse_args(arguments))
 
 

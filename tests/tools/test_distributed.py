@@ -19,8 +19,8 @@ import tensorflow as tf
 
 import helpers
 from helpers.custom_data import draw_shapes
-from helpers.training import distributed
-from helpers.training.distributed import (
+from helpers.tools import distributed
+from helpers.tools.distributed import (
     WorkerLost,
     all_reduce,
     broadcast,
