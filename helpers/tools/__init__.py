@@ -1,1 +1,4 @@
-"""Small tools that know nothing about diffusion: files, checks of arguments, command lines, a quiet TensorFlow, several machines."""
+"""Small tools that know nothing about diffusion.
+
+Files, checks of arguments, command lines, a progress bar, a quiet TensorFlow, several machines.
+"""

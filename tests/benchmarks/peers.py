@@ -2,8 +2,8 @@
 
 Both have a U-Net for 28x28 images with attention at 7x7 and about as many parameters, 100 diffusion steps with the
 cosine schedule, clipped gradients and an EMA of the weights. Theirs is trained in the usual way, by AdamW on unchanged
-images; the course's recipe uses Muon and augmentation. The pipelines of `diffusers` have no guidance, so they draw as
-many images as a guided request has network passes per step: 200 for a 10x10 grid.
+images; the course's recipe uses Muon and augmentation. The pipelines of `diffusers` have no guidance. A guided step
+evaluates the network twice for each image, so they draw twice as many images: 200 for a 10x10 grid.
 
 `diffusers` is among the packages for the tests (`pip install -r tests/requirements.txt`), not among the course's.
 """
