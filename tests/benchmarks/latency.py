@@ -51,7 +51,7 @@ def slider_latencies(page: "Page", presses: int = 100, warm_up: int = 10) -> lis
     The first `warm_up` presses aren't counted. Call it once per page.
     """
     scrubber = page.locator(".jp-OutputArea-output:has(.noUi-handle)").first
-    scrubber.scroll_into_view_if_needed()
+    scrubber.scroll_into_view_if_needed(timeout=120_000)  # a busy machine draws the widget late
     scrubber.evaluate(COLLECT_LATENCIES)
     handle = scrubber.locator(".noUi-handle").last
     for i in range(warm_up + presses):

@@ -276,6 +276,10 @@ def test_block_distances_separate_a_block_of_other_images(mnist, monkeypatch):
 
 
 @pytest.mark.slow  # the features of all 60,000 images
-def test_the_validation_images_differ_from_all_others():
+def test_the_validation_images_differ_from_all_others(mnist, monkeypatch):
+    monkeypatch.setattr(
+        "helpers.data.VALIDATION_IMAGES", 5_000
+    )  # in place of the small set that this file's tests share
+    monkeypatch.setattr(tuning, "load_mnist", lambda: mnist)
     others, validation = block_distances()
     assert others.shape == (11,) and others.max() < 0.1 < validation
