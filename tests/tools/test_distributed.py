@@ -219,8 +219,7 @@ def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
         # Side by side, so that the time of each end is exact.
         ends = watchers.map(lambda worker: (worker.communicate(timeout=timeout)[1], time.monotonic()), started)
     errors, times = zip(*ends, strict=True)
-    # Seconds on an idle machine; what is excluded is that they wait for ever.
-    assert max(times) - min(times) < 240, "when one worker ends, the others must end, too"
+    assert max(times) - min(times) < 60, "when one worker ends, the others must end within a minute"
     lines = [[line for line in error.splitlines() if line.startswith(("error:", "Traceback"))] for error in errors]
     reports = [Path(task["report"]) for task in tasks]
     read = [json.loads(report.read_text()) if report.exists() else None for report in reports]
