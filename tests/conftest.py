@@ -1,10 +1,16 @@
 """Fixtures that many tests share, the option `--all`, and the memory that the run took."""
 
+# ruff: noqa: E402
+
+import os
+
+# Two processes share the tests; each, and its kernels, computes on one thread. With more they wait for each other.
+os.environ |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+
 import helpers.tools.quiet  # noqa: F401
 
 import ctypes
 import gc
-import os
 import signal
 import sys
 import threading
@@ -59,7 +65,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 class MemoryWatch(threading.Thread):
-    """Looks twice a second at what this process and those that it started, notebooks' kernels too, have in memory."""
+    """Looks every three seconds at the memory of this process and of all that it started, notebooks' kernels too."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -68,7 +74,7 @@ class MemoryWatch(threading.Thread):
 
     def run(self) -> None:
         this = psutil.Process()
-        while not self.finished.wait(0.5):
+        while not self.finished.wait(3):
             shares = [resident_bytes(process) for process in [this, *this.children(recursive=True)]]
             self.together = max(self.together, sum(shares))
 
@@ -138,17 +144,17 @@ def schedule() -> Schedule:
 @pytest.fixture
 def lively_denoiser(schedule) -> Denoiser:
     """A tiny network with no weight at zero, as if it had been trained: every path has an effect."""
-    return _lively(TINY, schedule)
+    return lively(TINY, schedule)
 
 
 @pytest.fixture
 def shapes_denoiser(schedule) -> Denoiser:
     """The same for coloured pictures of four classes with names, 20 pixels a side."""
     size = {"image_size": 20, "channels": 3, "num_classes": 4, "class_names": NAMES}
-    return _lively(UNetConfig(widths=(8, 8), embedding_width=16, heads=2, **size), schedule)
+    return lively(UNetConfig(widths=(8, 8), embedding_width=16, heads=2, **size), schedule)
 
 
-def _lively(config: UNetConfig, schedule: Schedule) -> Denoiser:
+def lively(config: UNetConfig, schedule: Schedule) -> Denoiser:
     denoiser = build_denoiser(config, schedule)
     random = np.random.default_rng(5)
     denoiser.unet.set_weights([random.normal(0, 0.2, weight.shape) for weight in denoiser.unet.get_weights()])

@@ -17,14 +17,14 @@ from helpers.checkpoints import (
 from helpers.diffusion import linear_schedule
 from helpers.tools.files import ASSETS, read_record, write_record, write_rows
 from helpers.unet import build_denoiser
-from tests.conftest import TINY, _lively
+from tests.conftest import TINY, lively
 
 HISTORY = [{"step": 50, "loss": 0.5, "seconds": 1.5}, {"step": 100, "loss": 0.25, "seconds": 3.0}]
 
 
 @pytest.fixture(scope="module")
 def denoiser(schedule):
-    return _lively(TINY, schedule)
+    return lively(TINY, schedule)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from helpers.unet import (
     self_attention,
     sinusoidal_embedding,
 )
-from tests.conftest import TINY, _lively
+from tests.conftest import TINY, lively
 
 
 def inputs(count=4, seed=0):
@@ -31,7 +31,7 @@ def inputs(count=4, seed=0):
 @pytest.fixture(scope="module")
 def denoiser(schedule):
     """A tiny network in which every path has an effect."""
-    return _lively(TINY, schedule)
+    return lively(TINY, schedule)
 
 
 @pytest.fixture(scope="module")

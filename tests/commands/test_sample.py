@@ -12,7 +12,7 @@ from helpers.checkpoints import PRETRAINED
 from helpers.data import to_pixels
 from helpers.display.images import decode_png, image_grid
 from helpers.sampling.sampler import SamplerSettings, sample
-from tests.conftest import TINY, _lively
+from tests.conftest import TINY, lively
 
 SIZE = 28 * 4  # pixels of one digit in the picture
 
@@ -20,7 +20,7 @@ SIZE = 28 * 4  # pixels of one digit in the picture
 @pytest.fixture(scope="module")
 def denoiser(schedule):
     """A tiny network that all tests share, and with it the compiled loop."""
-    return _lively(TINY, schedule)
+    return lively(TINY, schedule)
 
 
 @pytest.fixture

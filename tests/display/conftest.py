@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from helpers.display.images import decode_png
-from tests.conftest import TINY, _lively
+from tests.conftest import TINY, lively
 
 
 @pytest.fixture(scope="module")
 def lively_denoiser(schedule):
     """One for all tests of a file, so that its sampler is compiled once."""
-    return _lively(TINY, schedule)
+    return lively(TINY, schedule)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Make the small pictures in README.md's table of lessons: `python -m tests.maintenance.thumbnails`.
 
 Run it after executing the notebooks. Each picture is the committed figure of the notebook's one cell with the tag
-`thumbnail`, without its white border.
+`thumbnail`.
 """
 
 import base64
@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 import nbformat
-from PIL import Image, ImageChops
+from PIL import Image
 
 from helpers.tools.files import ASSETS, atomic_write
 
@@ -24,8 +24,6 @@ def thumbnail(path: Path) -> Image.Image:
     (cell,) = (cell for cell in notebook.cells if "thumbnail" in cell.metadata.get("tags", []))
     (png,) = (output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {}))
     picture = Image.open(BytesIO(base64.b64decode(png))).convert("RGB")
-    paper = Image.new("RGB", picture.size, "white")
-    picture = picture.crop(ImageChops.difference(picture, paper).getbbox())
     picture.thumbnail(SIZE, Image.Resampling.LANCZOS)
     return picture
 

@@ -13,13 +13,13 @@ from helpers.diffusion import per_sample_noise
 from helpers.sampling import sampler
 from helpers.sampling.sampler import SamplerSettings, guided_noise, sample
 from helpers.unet import predict_noise
-from tests.conftest import TINY, _lively, said
+from tests.conftest import TINY, lively, said
 
 
 @pytest.fixture(scope="module")
 def denoiser(schedule):
     """A tiny network that all tests of this file share, and with it the compiled loop."""
-    return _lively(TINY, schedule)
+    return lively(TINY, schedule)
 
 
 @pytest.fixture(scope="module")
