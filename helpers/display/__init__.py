@@ -1,7 +1,8 @@
 """Figures, sliders and a page that needs no kernel. They show what the stages of the course compute."""
 
-from helpers.display.explorers import DenoisingScrubber, DrawDigits, ForwardScrubber, GuidanceExplorer
-from helpers.display.images import histogram
+from helpers.display.draw_digits import DrawDigits
+from helpers.display.explorers import DenoisingScrubber, ForwardScrubber, GuidanceExplorer
+from helpers.display.images import histogram, in_view
 from helpers.display.plots import (
     COLOURS,
     show_curve,
@@ -23,6 +24,7 @@ __all__ = [
     "show_curve",
     "show_matrices",
     "show_unet",
+    "in_view",
     "histogram",
     "record_trajectories",
     "ForwardScrubber",

@@ -1,39 +1,45 @@
-"""Sliders through noise, denoising and guidance, and digits drawn as they are typed. No maths of its own.
+"""Sliders through noise, denoising and guidance. No maths of their own.
 
 Each slider is a `Scrubber` over pictures that are made before it appears, see `scrubber`.
 """
 
-import html
 from collections.abc import Sequence
 
 import ipywidgets
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from helpers.data import to_pixels
 from helpers.diffusion import Schedule, add_noise
-from helpers.display.images import PAPER, encode_png, enlargement, histogram, image_grid
-from helpers.display.scrubber import CLOSE, TOOLTIP, Scrubber, Shown
+from helpers.display.front_end import CLOSE, TOOLTIP, WRAP
+from helpers.display.images import GAP, WIDTH, encode_png, enlargement, histogram, image_grid, in_view, join
+from helpers.display.scrubber import Scrubber
 from helpers.display.trajectories import Trajectories
-from helpers.sampling.labels import parse_labels
-from helpers.sampling.sampler import sample
 from helpers.tools.checks import in_model_range
-from helpers.unet import Denoiser
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+CURVES = {"accuracy": ("#E69F00", "o-"), "coverage": ("#56B4E9", "s--")}  # two of the course's colours, on black
 
 
-def _shares(t: int, alpha_bar: float) -> list[str]:
-    """The shares of signal and noise after step t, as lines of a readout."""
-    return [
-        f"t = {t}",
-        f"signal share, sqrt(alpha_bar): {alpha_bar**0.5:.3f}",
-        f"noise share, sqrt(1 - alpha_bar): {(1 - alpha_bar) ** 0.5:.3f}",
-    ]
+def _weights(alpha_bar: float) -> list[str]:
+    """The weights of signal and noise in x_t, as lines of a readout."""
+    return [f"signal √ᾱ = {alpha_bar**0.5:.3f}", f"noise √(1 − ᾱ) = {(1 - alpha_bar) ** 0.5:.3f}"]
+
+
+def _number(value: float) -> str:
+    """A positive number with three digits, or all those before the point: 0.0123, 1,580, 3.39 × 10⁻⁵."""
+    if 0.001 <= value < 100_000:
+        return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+    digits, power = f"{value:.2e}".split("e")
+    return f"{digits} × 10{str(int(power)).translate(RAISED)}"
 
 
 class ForwardScrubber(Scrubber):
     """A slider over t: the image x_t, its histogram, and the shares of signal and noise.
 
-    `x_0` and `noise` `(size, size, 1 or 3)`, x_0 in [-1, 1]. Frame t is `add_noise(schedule, x_0, t, noise)`, drawn at
-    half its value, because noise has no limits. Raises `ValueError` for other shapes or ranges.
+    `x_0` and `noise` `(size, size, 1 or 3)`, x_0 in [-1, 1]. Frame t is `add_noise(schedule, x_0, t, noise)`, divided
+    by 1 + √(1 − ᾱ): pure noise is drawn at half its value. Raises `ValueError` for other shapes or ranges.
     """
 
     def __init__(
@@ -46,30 +52,31 @@ class ForwardScrubber(Scrubber):
             raise ValueError("x_0 must be numbers in [-1, 1], and noise finite numbers.")
         x_t = add_noise(schedule, x_0[np.newaxis], np.arange(schedule.steps), noise[np.newaxis]).numpy()
 
-        def draw(image: np.ndarray) -> bytes:
-            picture = image_grid(to_pixels(image[np.newaxis] / 2), 1, enlargement(len(image), 168))  # (168, 168)
-            bars = histogram(image, len(picture))  # (168, 168)
-            if picture.ndim == 3:
-                bars = bars[..., np.newaxis].repeat(3, axis=2)  # (168, 168, 3)
-            return encode_png(image_grid(np.stack([picture, bars]), 2, gap=8, fill=PAPER))
+        enlarge = enlargement(x_0.shape[1], WIDTH)
+
+        def draw(t: int) -> bytes:
+            shown = in_view(x_t[t], schedule.alpha_bars[t])
+            picture = image_grid(to_pixels(shown[np.newaxis]), 1, enlarge)  # (252, 252)
+            return encode_png(join([picture, histogram(x_t[t], len(picture))]))
 
         def read(t: int) -> list[str]:
-            alpha_bar = schedule.alpha_bars[t]
+            logsnr = schedule.logsnr[t]
             return [
-                *_shares(t, alpha_bar),
-                f"signal-to-noise ratio: {np.exp(schedule.logsnr[t]):.3g}",
-                f"its log: {schedule.logsnr[t]:.2f}",
+                f"t = {t}",
+                *_weights(schedule.alpha_bars[t]),
+                f"SNR = {_number(np.exp(logsnr))}",
+                f"log SNR = {logsnr:.2f}",
             ]
 
-        frames, titles = [draw(image) for image in x_t], ("x_t", "its pixels' values, -3 to 3")
+        frames, titles = [draw(t) for t in range(schedule.steps)], ("xₜ", "histogram of its values")
         super().__init__(frames, label, read, titles=titles, control="t", milliseconds=100)
 
 
 class DenoisingScrubber(Scrubber):
     """Step x digit x guidance scale: the image x_t, the predicted x_0, and the effect of the requested digit.
 
-    The pictures come from `record_trajectories`, which did the sampling. x_t is drawn at half its value, the guidance
-    difference at -3 times its value, so that bright means more ink.
+    The pictures come from `record_trajectories`, which did the sampling. x_t is divided by 1 + √(1 − ᾱ), the guidance
+    difference multiplied by -3, so that bright means more ink.
     """
 
     def __init__(self, trajectories: Trajectories, label: str | None = None) -> None:
@@ -80,15 +87,18 @@ class DenoisingScrubber(Scrubber):
 
         def draw(s: int, n: int, k: int) -> bytes:
             x_t, x_0, difference = (images[s, k, n] for images in trajectories[4:7])
-            panels = to_pixels(np.stack([x_t if k == len(t) else x_t / 2, x_0, -3 * difference]))  # (3, 28, 28)
-            return encode_png(image_grid(panels, 3, enlargement(len(x_0), 168), gap=8, fill=PAPER))
+            x_t = x_t if k == len(t) else in_view(x_t, alpha_bars[k])
+            panels = to_pixels(np.stack([x_t, x_0, -3 * difference]))  # (3, 28, 28)
+            return encode_png(image_grid(panels, 3, enlargement(len(x_0), WIDTH), GAP, clear=True))
 
         def read(frame: int) -> list[str]:
             s, n, k = places[frame]
-            state = [f"step {k + 1} of {len(t)}", *_shares(t[k], alpha_bars[k])] if k < len(t) else ["finished"]
-            return [f"{kind} {names[n]}, guidance scale {scales[s]:g}", *state]
+            choice = f"{kind} {names[n]}, guidance scale {scales[s]:g}"
+            if k == len(t):
+                return ["finished", choice]
+            return [f"t = {t[k]}", f"step {k + 1} of {len(t)}", choice, *_weights(alpha_bars[k])]
 
-        titles = ("x_t", "predicted x_0", "guidance difference")
+        titles = ("xₜ", "predicted x₀", "guidance difference")
         label = label or f"A {'digit' if kind == 'digit' else 'picture'} being born"
         super().__init__([draw(*place) for place in places], label, read, titles=titles, control="step", count=count)
         tooltips = (
@@ -105,7 +115,7 @@ class DenoisingScrubber(Scrubber):
         for choice in (self.digit, self.scale):
             choice.observe(self._choose, "value")
         title, *others = self.widget.children
-        self.widget.children = (title, ipywidgets.HBox([self.digit, self.scale]), *others)
+        self.widget.children = (title, ipywidgets.HBox([self.digit, self.scale], layout=WRAP), *others)
         self._choose()
 
     def _choose(self, _: object = None) -> None:
@@ -116,7 +126,7 @@ class DenoisingScrubber(Scrubber):
 
 
 class GuidanceExplorer(Scrubber):
-    """A slider over guidance scales: a grid of samples, with the accuracy and coverage of every scale beside it.
+    """A slider over guidance scales: a grid of samples, and the curves of accuracy and coverage with a marker.
 
     `grids` are images `(n, 28, 28, 1)` in [-1, 1], one array per scale; `accuracy` and `coverage` are shares in [0, 1],
     measured elsewhere. Raises `ValueError` unless there are equally many of each.
@@ -135,68 +145,40 @@ class GuidanceExplorer(Scrubber):
             raise ValueError(f"grids, scales, accuracy and coverage must be equally many, not {counts}.")
         if not all(0 <= share <= 1 for share in [*accuracy, *coverage]):  # NaN fails this too
             raise ValueError("accuracy and coverage must be shares in [0, 1].")
-        rows = [
-            f"{scale:g}: accuracy {right:.1%}, coverage {covered:.0%}"
-            for scale, right, covered in zip(scales, accuracy, coverage, strict=True)
-        ]
+
+        def draw(chosen: int) -> bytes:
+            grid = to_pixels(grids[chosen])  # (n, 28, 28)
+            grid = image_grid(grid, 10, enlargement(grid.shape[2], 56), clear=True)  # (H, W, 4)
+            curves = _curves(
+                scales, {"accuracy": accuracy, "coverage": coverage}, chosen, max(grid.shape[1], 2 * WIDTH)
+            )
+            return encode_png(join([grid, curves], axis=0))
 
         def read(chosen: int) -> list[str]:
-            marked = [("▸ " if i == chosen else "\u2003") + row for i, row in enumerate(rows)]
-            return ["guidance scale", *marked]
+            shares = [f"accuracy {accuracy[chosen]:.1%}", f"coverage {coverage[chosen]:.0%}"]
+            return [f"guidance scale {scales[chosen]:g}", *shares]
 
-        frames = [encode_png(image_grid(to_pixels(grid), 10, enlargement(len(grid[0]), 56))) for grid in grids]
+        frames = [draw(i) for i in range(len(scales))]
         super().__init__(frames, label, read, control="scale", milliseconds=1000)
 
 
-class DrawDigits(Shown):
-    """A text field and a seed: type up to 40 digits, press Enter, and the network draws them.
-
-    For a network of your own pictures, type names of classes with commas between them. An invalid request is answered
-    with a sentence.
-    """
-
-    LONGEST = 40
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser, config = denoiser, denoiser.config
-        self.things = "digits" if config.kind == "digit" else "classes"
-        several = ", ".join(config.classes[:2]) if config.kind == "class" else "2024" if config.num_classes > 4 else "0"
-        self.text = ipywidgets.Text(
-            description=self.things,
-            placeholder=f"such as {several}, then Enter",
-            continuous_update=False,  # not at every key
-            **{TOOLTIP: f"Up to {self.LONGEST} {self.things}, then press Enter"},
-            **CLOSE,
-        )
-        self.seed = ipywidgets.BoundedIntText(
-            value=0, min=0, max=2**31 - 1, description="seed", **{TOOLTIP: "Another seed, another handwriting"}, **CLOSE
-        )
-        self.seed.layout.width, self.seed.layout.margin = "140px", "2px 16px"
-        self.button = ipywidgets.Button(description="Draw", tooltip=f"Draw the {self.things}", button_style="primary")
-        self.message = ipywidgets.HTML()
-        self.image = ipywidgets.Image(format="png", layout={"display": "none", "align_self": "flex-start"})
-        self._say(f"Type {self.things} and press Enter.")
-        for field in (self.text, self.seed):
-            field.observe(self._draw, "value")
-        self.button.on_click(self._draw)
-        controls = ipywidgets.HBox([self.text, self.seed, self.button])
-        self.widget = ipywidgets.VBox([controls, self.message, self.image])
-
-    def _say(self, sentence: str) -> None:
-        self.message.value = f'<div role="status">{html.escape(sentence)}</div>'
-
-    def _draw(self, _: object = None) -> None:
-        digits = self.text.value.strip()
-        try:
-            labels = parse_labels(digits, self.denoiser.config)
-            if len(labels) > self.LONGEST:
-                raise ValueError(f"{self.things} must be at most {self.LONGEST}, not {len(labels)}.")
-            self._say(f"Drawing {digits} ...")
-            images = sample(self.denoiser, labels, seed=self.seed.value).images
-        except ValueError as error:
-            self.image.layout.display = "none"
-            self._say(str(error))
-            return
-        self.image.value = encode_png(image_grid(to_pixels(images), 10, enlargement(images.shape[1], 84)))
-        self.image.layout.display = None
-        self._say(f"{digits}, seed {self.seed.value}")
+def _curves(scales: Sequence[float], shares: dict[str, Sequence[float]], chosen: int, width: int) -> np.ndarray:
+    """Shares over the guidance scale, with a marker at the chosen one, white on black: `(240, width, 4)` uint8."""
+    figure = Figure(figsize=(width / 100, 2.4), dpi=100, facecolor="black", layout="constrained")
+    axis = figure.add_subplot(facecolor="black")
+    for name, values in shares.items():
+        colour, line = CURVES[name]
+        percent = 100 * np.asarray(values)
+        axis.plot(scales, percent, line, color=colour, markersize=4, label=name)
+        axis.plot(scales[chosen], percent[chosen], line[0], color=colour, markersize=11, markeredgecolor="white")
+    axis.axvline(scales[chosen], color="white", linewidth=1, zorder=1.9)  # above the grid, below the curves
+    axis.set_xlabel("guidance scale", color="white", fontsize=12)
+    axis.set_ylabel("%", color="white", fontsize=12)
+    axis.set_ylim(-5, 105)
+    axis.tick_params(colors="white", labelsize=11)
+    axis.spines[:].set_color("dimgrey")
+    axis.grid(color="dimgrey", linewidth=0.5)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=11, labelcolor="white", frameon=False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())

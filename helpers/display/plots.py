@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython import get_ipython
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -32,7 +33,10 @@ STAGES = ["data", "forward\ndiffusion", "U-Net", "training", "guided\nsampling",
 
 
 def use_course_style() -> None:
-    """Apply the one style sheet of the course to all figures that follow."""
+    """Apply the one style sheet of the course to all figures that follow; in a notebook they appear in it."""
+    shell = get_ipython()
+    if hasattr(shell, "kernel"):  # a notebook, where MPLBACKEND=Agg would hide every figure
+        shell.run_line_magic("matplotlib", "inline")
     plt.rcParams.update(STYLE)
 
 

@@ -5,26 +5,15 @@ another page there, without the kernel, so that nothing flickers or lags, even w
 Works on ipywidgets 7.7 (Colab) and 8.1.
 """
 
-import base64
 import html
 from collections.abc import Callable, Sequence
 
 import ipywidgets
 import numpy as np
-from IPython.display import display
 
-from helpers.display.images import as_pngs, decode_png
-from helpers.display.player import player_html
-
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-# ipywidgets 8 renamed description_tooltip of 7.7.
-TOOLTIP = "tooltip" if "tooltip" in ipywidgets.IntSlider.class_trait_names() else "description_tooltip"
-CLOSE = {"style": {"description_width": "initial"}}  # puts a description right beside its control
-# Hides a Tab's bar, by its name in either version, and the margin and border of its pages.
-BARE_PAGES = """<style>
-.frame-pages > .lm-TabBar, .frame-pages > .p-TabBar { display: none !important }
-.frame-pages > .widget-tab-contents { padding: 0 !important; border: 0 !important; overflow: visible !important }
-</style>"""
+from helpers.display.front_end import CLOSE, TOOLTIP, WRAP, Shown, heading
+from helpers.display.images import as_pngs, data_url, decode_png
+from helpers.display.player import page_html, player_html
 
 
 def _as_lines(text: str | Sequence[str]) -> list[str]:
@@ -37,36 +26,25 @@ def _as_lines(text: str | Sequence[str]) -> list[str]:
 def _paragraph(lines: Sequence[str]) -> str:
     """Lines as HTML. All digits have one width, so that a changing number doesn't move its neighbours."""
     rows = "<br>".join(map(html.escape, lines))
-    return f'<div style="line-height: 1.6; white-space: nowrap; font-variant-numeric: tabular-nums">{rows}</div>'
+    return f'<div class="frame-text" style="line-height: 1.6; font-variant-numeric: tabular-nums">{rows}</div>'
 
 
 def _page(png: bytes, lines: Sequence[str], titles: Sequence[str]) -> str:
     """A picture under its titles, with the text beside it, as HTML. On a narrow screen the text moves below."""
     columns = f"display: grid; grid-template-columns: repeat({max(len(titles), 1)}, 1fr); text-align: center"
     spans = "".join(f"<span>{html.escape(title)}</span>" for title in titles)
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     # Decoded at once, so that a page is never blank when it is first shown.
-    image = f'<img decoding="sync" alt="{html.escape(", ".join(lines))}" src="{source}" style="max-width: 100%">'
-    picture = f'<div style="max-width: 100%"><div style="{columns}">{spans}</div>{image}</div>'
+    image = f'<img decoding="sync" alt="{html.escape(", ".join(lines))}" src="{data_url(png)}" style="max-width: 100%">'
+    picture = f'<div style="max-width: 100%"><div style="{columns}; align-items: end">{spans}</div>{image}</div>'
     row = "display: flex; flex-wrap: wrap; align-items: center; gap: 4px 16px"
     return f'<div style="{row}">{picture}{_paragraph(lines)}</div>'
-
-
-class Shown:
-    """Something with a `widget`, which a cell that ends in it displays."""
-
-    widget: ipywidgets.Widget
-
-    def _ipython_display_(self) -> None:
-        # The view alone, without a text beside it: a committed notebook keeps nothing of it, nbval compares nothing.
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        display({WIDGET_VIEW: view}, raw=True)
 
 
 class Scrubber(Shown):
     """A slider over `frames`: images `(h, w)` or `(h, w, 1 or 3)` in [-1, 1], or PNG files, all of one size.
 
     `readout(i)` gives the text beside frame i, a line or a list of lines; it is called once per frame, at the start.
+    Its first line names the frame: it is the slider's value for screen readers, and a caption in `to_html`.
     `titles` stand above the picture, evenly spaced. `control` is the slider's name; it runs over `count` frames at a
     time (default: all). Arrow keys move the slider; the play button shows each frame for `milliseconds`.
     Raises `ValueError` for frames that aren't pictures, a readout that isn't text, a wrong `count` or `milliseconds`.
@@ -103,11 +81,10 @@ class Scrubber(Shown):
         self.pages = ipywidgets.Tab([page, *(ipywidgets.HTML(other, **shared) for other in others)])
         self.pages.selected_index = 0
         self.pages.add_class("frame-pages")
-        heading = ipywidgets.HTML(f"{BARE_PAGES}<strong>{html.escape(self.label)}</strong>")
-        # One row, or on a narrow screen two.
-        layout = {"width": "100%", "max_width": f"{max(width, 760)}px", "margin": "8px 0 0 0", "flex_flow": "row wrap"}
-        controls = self._controls(control, layout)
-        self.widget = ipywidgets.VBox([heading, self.pages, controls])
+        controls = self._controls(control, WRAP | {"max_width": f"{max(width, 760)}px", "margin": "8px 0 0 0"})
+        wait = max(500, 2 * self.milliseconds)  # longer than a frame while they play
+        self.widget = ipywidgets.VBox([heading(self.label, wait), self.pages, controls])
+        self.widget.add_class("course-widget")
 
     def _controls(self, control: str, layout: dict[str, str]) -> ipywidgets.HBox:
         places = {"value": 0, "min": 0, "max": self.count - 1}
@@ -138,8 +115,12 @@ class Scrubber(Shown):
         return [_page(png, lines, self.titles) for png, lines in zip(*self._in_reach(), strict=True)]
 
     def to_html(self) -> str:
-        """A page that plays the slider's present frames without a kernel; see `player_html`."""
+        """The slider's present frames for the output of a cell, as a strip that a script plays; see `player_html`."""
         return player_html(*self._in_reach(), self.label, self.titles, self.milliseconds)
+
+    def to_page(self) -> str:
+        """A whole page that plays the slider's present frames, to be written to a file; see `page_html`."""
+        return page_html(*self._in_reach(), self.label, self.titles, self.milliseconds)
 
 
 def _step_button(sign: str, tooltip: str, slider: ipywidgets.IntSlider, step: int) -> ipywidgets.Button:
