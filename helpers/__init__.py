@@ -8,7 +8,8 @@ shipped networks) and `tools`. `helpers/README.md` is the map.
 
 import os
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # PyTorch's threads spin while they wait for each other: on a busy machine a training step took eight times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Weights are only read, or written under a new name; some network drives know no locks.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")

@@ -8,16 +8,18 @@ a file, so a stranger's folder can't run any.
 import helpers.tools.quiet  # noqa: F401
 
 import dataclasses
-import json
-import warnings
 from pathlib import Path
 
 import numpy as np
 
+from helpers.data import TRAINING_DIGEST
 from helpers.diffusion import SCHEDULES
+from helpers.tools.checks import check_number
 from helpers.tools.files import (
     ASSETS,
-    atomic_write,
+    as_path,
+    atomic_files,
+    newest,
     read_record,
     read_rows,
     reason,
@@ -25,11 +27,13 @@ from helpers.tools.files import (
     write_record,
     write_rows,
 )
+from helpers.tools.weights import load_weights
 from helpers.unet import Denoiser, UNetConfig, build_denoiser
 
 PRETRAINED = ASSETS / "unet-velocity"  # the better of the two that ship: see assets/README.md
 PRETRAINED_NOISE = ASSETS / "unet-noise"  # predicts the noise, as notebook 04 derives it
-FILES = ("config.json", "unet.weights.h5", "history.csv")
+WEIGHTS = "unet.weights.h5"
+FILES = ("config.json", WEIGHTS, "history.csv")
 
 
 def save_denoiser(folder: str | Path, denoiser: Denoiser, recipe: dict, history: list[dict]) -> None:
@@ -44,22 +48,16 @@ def save_denoiser(folder: str | Path, denoiser: Denoiser, recipe: dict, history:
         raise ValueError(
             f"schedule must be one of {sorted(SCHEDULES)} with its default betas: config.json holds its name."
         )
-    folder = Path(folder)
-    # All three are written before the first is renamed: a full disk leaves the old network, not parts of both.
-    with (
-        atomic_write(folder / "config.json") as config_file,
-        atomic_write(folder / "history.csv") as history_file,
-        atomic_write(folder / "unet.weights.h5") as weights_file,
-    ):
-        unet.save_weights(weights_file)
-        write_rows(history_file, history)
+    with atomic_files(folder) as temporary:
+        unet.save_weights(temporary / WEIGHTS)
+        write_rows(temporary / "history.csv", history)
         record = {
             "unet": dataclasses.asdict(config),
             "schedule": {"name": schedule.name, "steps": schedule.steps},
             "training": recipe,
-            "weights_sha256": sha256_of_file(weights_file),
+            "weights_sha256": sha256_of_file(temporary / WEIGHTS),
         }
-        write_record(config_file, record)
+        write_record(temporary / "config.json", record)
 
 
 def load_denoiser(folder: str | Path = PRETRAINED) -> Denoiser:
@@ -67,68 +65,48 @@ def load_denoiser(folder: str | Path = PRETRAINED) -> Denoiser:
 
     Raises `ValueError`, in one sentence, if a file is missing or damaged, or if the files don't belong together.
     """
-    folder = Path(folder)
-    for name in FILES:
-        if not (folder / name).is_file():
+    folder = as_path(folder)
+    files = {name: newest(folder, name) for name in FILES}
+    for name, file in files.items():
+        if not file.is_file():
             raise ValueError(f"{folder} is not a trained network: {name} is missing.")
-    weights = folder / "unet.weights.h5"
+    weights = files[WEIGHTS]
     try:
-        config = read_record(folder / "config.json")
+        config = read_record(files["config.json"])
         schedule = SCHEDULES[config["schedule"]["name"]](config["schedule"]["steps"])
         unet_config = UNetConfig(**config["unet"])
         recorded = config["weights_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise ValueError(f"{folder / 'config.json'} is damaged: {reason(error)}.") from error
     if sha256_of_file(weights) != recorded:
         raise ValueError(f"{weights} is damaged or belongs to another config.json: its SHA-256 isn't the recorded one.")
     denoiser = build_denoiser(unet_config, schedule)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras warns of every part that doesn't fit before it raises
-            denoiser.unet.load_weights(weights)
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{weights} doesn't fit the network that config.json describes.") from error
+        load_weights(denoiser.unet, weights)
+    except ValueError as error:
+        raise ValueError(f"{weights} doesn't fit the network that config.json describes: {reason(error)}.") from error
     return denoiser
 
 
 def load_digits_denoiser(folder: str | Path = PRETRAINED) -> Denoiser:
     """`load_denoiser` for measures that only make sense for MNIST's digits: accuracy, report card, validation error.
 
-    Raises `ValueError` for a network that was trained on anything else, too.
+    Raises `ValueError` for a network that was trained on anything but `training_split`, whatever the data was called.
     """
     denoiser = load_denoiser(folder)
-    config, recipe = denoiser.config, read_record(Path(folder) / "config.json").get("training", {})
-    data = recipe.get("data", "MNIST")
-    if data != "MNIST" or (config.image_size, config.channels, config.num_classes) != (28, 1, 10):
-        raise ValueError(f"{folder} was trained on {data}: only networks that draw MNIST's digits can be judged.")
+    recipe = read_record(newest(folder, "config.json")).get("training")
+    recipe = recipe if isinstance(recipe, dict) else {}
+    if recipe.get("data_sha256") != TRAINING_DIGEST:
+        data = f"{recipe.get('data', 'its data')!r:.80}"
+        raise ValueError(f"{folder} can't be judged as digits: by its SHA-256, {data} isn't MNIST's training set.")
     return denoiser
 
 
 def read_history(path: str | Path) -> dict[str, np.ndarray]:
     """The columns of a `history.csv` by name, each `(rows,)` float64. Raises `ValueError` if the file is damaged."""
+    if not (rows := read_rows(path, ("step", "loss", "seconds"))):
+        return {}
     try:
-        rows = read_rows(path)
-        return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else [])}
-    except (ValueError, TypeError) as error:
+        return {name: np.array([check_number(name, float(row[name]), -np.inf) for row in rows]) for name in rows[0]}
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {reason(error)}.") from error
-
-
-def save_checkpoint(path: Path, arrays: dict[str, list[np.ndarray]], state: dict) -> None:
-    """Write everything that a training needs to resume: lists of arrays by name, and a JSON-able `state`, as `.npz`."""
-    named = {f"{name}/{i}": array for name, values in arrays.items() for i, array in enumerate(values)}
-    with atomic_write(path) as temporary:
-        np.savez(temporary, state=json.dumps(state), **named)
-
-
-def load_checkpoint(path: Path) -> tuple[dict[str, list[np.ndarray]], dict]:
-    """The arrays and the state of a checkpoint. Raises `ValueError` if the file is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            state = json.loads(str(file["state"]))
-            arrays: dict[str, list[np.ndarray]] = {}
-            for key in file.files:
-                if key != "state":
-                    arrays.setdefault(key.rsplit("/", 1)[0], []).append(file[key])
-    except Exception as error:  # a damaged archive can raise almost anything, from zlib.error to KeyError
-        raise ValueError(f"{path} can't be resumed from ({error}); delete it, or choose another folder.") from error
-    return arrays, state

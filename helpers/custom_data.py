@@ -9,7 +9,19 @@ from typing import NamedTuple
 import numpy as np
 
 from helpers.data import DataError, to_pixels
+from helpers.tools.arrays import Form, forms_of, read_arrays
+from helpers.tools.checks import LONGEST_NAME, check_name
+from helpers.tools.files import as_path, reason
 from helpers.unet import MOST_CLASSES, UNetConfig
+
+ARRAYS = ("images", "labels", "class_names")
+NAMELESS = Form((0,), np.dtype(str))
+MOST_IMAGES = 1_000_000
+LONGEST_TEXT = 16 * LONGEST_NAME  # bytes, of 4 for each character: composed, "é" is one of them, not two
+REMEDY = (
+    "it must be what np.savez(path, images=..., labels=...) writes, with plain arrays, not objects "
+    "(which pictures of different sizes would be)"
+)
 
 
 class Pictures(NamedTuple):
@@ -27,34 +39,25 @@ def load_pictures(path: str | Path) -> Pictures:
     channels; `labels` `(n,)` whole numbers from 0 to 999; `class_names` texts, the first for class 0.
     Raises `DataError` for a file that can't be read, and `ValueError` that says what is wrong with its arrays.
     """
-    path = Path(path)
+    path = as_path(path)
+    if not path.exists():
+        raise DataError(f"{path} doesn't exist.")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("images", "labels", "class_names") if name in file.files}
-    except FileNotFoundError:
-        raise DataError(f"{path} doesn't exist.") from None
+        forms = forms_of(path, ARRAYS)
     except Exception as error:  # a damaged archive can raise almost anything, from zlib.error to KeyError
-        raise DataError(
-            f"{path} can't be read ({error}); it must be what np.savez(path, images=..., labels=...) writes, "
-            "with plain arrays, not objects (which pictures of different sizes would be)."
-        ) from error
-    for name in ("images", "labels"):
-        if name not in arrays:
-            raise ValueError(f"{path} must hold an array {name!r}; it holds {sorted(arrays) or 'neither'}.")
+        raise DataError(f"{path} can't be read ({reason(error)}); {REMEDY}.") from error
+    _check_forms(path, forms)
+    try:
+        arrays = read_arrays(path, forms)
+        names = arrays["class_names"].tolist() if "class_names" in arrays else []  # fails beyond Unicode
+    except Exception as error:
+        raise DataError(f"{path} can't be read ({reason(error)}); {REMEDY}.") from error
     images, labels = arrays["images"], arrays["labels"]
-    _check_pictures(images)
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
-            f"labels must be ({len(images)},) whole numbers, one per picture, not {labels.shape} {labels.dtype}."
-        )
     if labels.min() < 0 or len(np.unique(labels)) < 2:
         raise ValueError(f"labels must be of at least 2 classes, from 0 on, not {np.unique(labels)[:5].tolist()}.")
     if labels.max() >= MOST_CLASSES:
         raise ValueError(f"labels must be below {MOST_CLASSES:,}, not {labels.max()}: number the classes from 0 on.")
-    names = arrays.get("class_names", np.array([], str))
-    if names.ndim != 1 or names.dtype.kind != "U":
-        raise ValueError(f"class_names must be a list of texts, not {names.shape} {names.dtype}.")
-    names = tuple(map(str, names))
+    names = tuple(map(check_name, names))
     if names and len(names) <= labels.max():
         raise ValueError(f"class_names must name the classes 0..{labels.max()}, but there are only {len(names)}.")
     return Pictures(
@@ -62,16 +65,39 @@ def load_pictures(path: str | Path) -> Pictures:
     )
 
 
-def _check_pictures(images: np.ndarray) -> None:
-    if images.dtype != np.uint8:
-        raise ValueError(f"images must be uint8 in 0..255, not {images.dtype}.")
-    if images.ndim not in (3, 4) or len(images) == 0 or images.shape[1] != images.shape[2]:
-        raise ValueError(f"images must be (n, size, size) or (n, size, size, channels), not {images.shape}.")
-    size, channels = images.shape[1], images.shape[3] if images.ndim == 4 else 1
+def _check_forms(path: Path, forms: dict[str, Form]) -> None:
+    """What can be said before anything is unpacked."""
+    for name in ("images", "labels"):
+        if name not in forms:
+            raise ValueError(f"{path} must hold an array {name!r}; it holds {sorted(forms) or 'none'}.")
+    _check_pictures(*forms["images"])
+    images, labels, names = forms["images"], forms["labels"], forms.get("class_names", NAMELESS)
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels must be ({images.shape[0]},) whole numbers, one per picture, "
+            f"not {labels.shape} {str(labels.dtype):.60}."
+        )
+    if len(names.shape) != 1 or names.dtype.kind != "U":
+        raise ValueError(f"class_names must be a list of texts, not {names.shape} {str(names.dtype):.60}.")
+    if names.shape[0] > MOST_CLASSES or names.dtype.itemsize > LONGEST_TEXT:
+        raise ValueError(
+            f"class_names must be at most {MOST_CLASSES:,} names of at most {LONGEST_NAME} characters, "
+            f"not {names.shape[0]:,} of up to {names.dtype.itemsize // 4:,}."
+        )
+
+
+def _check_pictures(shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if dtype != np.uint8:
+        raise ValueError(f"images must be uint8 in 0..255, not {str(dtype):.60}.")
+    if len(shape) not in (3, 4) or shape[0] == 0 or shape[1] != shape[2]:
+        raise ValueError(f"images must be (n, size, size) or (n, size, size, channels), not {shape}.")
+    size, channels = shape[1], shape[3] if len(shape) == 4 else 1
     if size % 4 or not 16 <= size <= 64:
         raise ValueError(f"images must have a size from 16 to 64 that is divisible by 4, not {size}.")
     if channels not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels, not {channels}.")
+    if shape[0] > MOST_IMAGES:
+        raise ValueError(f"images must be at most {MOST_IMAGES:,}, not {shape[0]:,}.")
 
 
 def network_for(pictures: Pictures, **options: object) -> UNetConfig:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from helpers.diffusion import Schedule, from_velocity
-from helpers.tools.checks import check_choice, check_whole
+from helpers.tools.checks import check_choice, check_name, check_whole
 
 MOST_CLASSES = 1_000  # each is one map at full size in the network's input
 
@@ -43,7 +43,7 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
-        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "class_names", tuple(map(check_name, self.class_names)))
         limits = {"image_size": 64, "channels": 3, "num_classes": MOST_CLASSES, "embedding_width": 1024, "heads": 16}
         limits |= {"blocks": 4, "middle_blocks": 8}
         for name, largest in limits.items():

@@ -7,7 +7,7 @@ network that ships with the course. Notebook 06 explains it.
 import argparse
 from pathlib import Path
 
-from helpers.tools.command_line import add_network, check_new, check_output
+from helpers.tools.command_line import add_network, check_new, check_output, path_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,10 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     parser.add_argument("--images", type=int, default=10_000, help="samples, 500 to 10000 (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="fixes the samples' noise (default %(default)s)")
-    parser.add_argument("--out", type=Path, help="JSON to write (default: evaluation.json in the network's folder)")
+    parser.add_argument(
+        "--out", type=path_argument, help="JSON to write (default: evaluation.json in the network's folder)"
+    )
     parser.add_argument("--replace", action="store_true", help="replace a finished report")
     parser.add_argument(
-        "--work", type=Path, default=Path("runs/evaluation"), help="for unfinished reports (%(default)s)"
+        "--work", type=path_argument, default=Path("runs/evaluation"), help="for unfinished reports (%(default)s)"
     )
 
 
@@ -36,6 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     network = arguments.network or PRETRAINED
     ships = network.resolve().is_relative_to(ASSETS.resolve())
     out = arguments.out or (Path("runs") / network.name if ships else network) / REPORT
+    check_output(out)
     check_new(out, arguments.replace)
     try:
         report = evaluate(network, arguments.images, arguments.seed, arguments.work)
@@ -43,6 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise KeyboardInterrupt(
             f"Stopped. {arguments.work} keeps what is finished; the same command resumes."
         ) from None
+    check_new(out, arguments.replace)  # another process may have written one in the meantime
     write_record(out, report)
     run_of_report = describe_run(network, load_digits_denoiser(network), arguments.images, arguments.seed)
     shutil.rmtree(work_folder(run_of_report, arguments.work))

@@ -6,6 +6,8 @@ Finished rows are kept, and an interrupted training resumes with the same comman
 import argparse
 from pathlib import Path
 
+from helpers.tools.command_line import path_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `recipes`."""
@@ -13,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="of training, each (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the training (default %(default)s)")
     parser.add_argument("--images", type=int, default=2_000, help="samples per measure (default %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="folder (default %(default)s)")
+    parser.add_argument("--out", type=path_argument, default=Path("runs/recipes"), help="folder (default %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -23,9 +25,9 @@ def run(arguments: argparse.Namespace) -> None:
     import keras
 
     from helpers.tools.checks import check_choice, check_number
-    from helpers.tools.files import read_record, read_rows, write_record, write_rows
+    from helpers.tools.cores import one_stream_per_core
+    from helpers.tools.files import write_record, write_rows
     from helpers.training.objective import TrainingConfig
-    from helpers.training.trainer import one_stream_per_core
     from helpers.workshop import recipes
     from helpers.workshop.tuning import Yardstick
 
@@ -36,10 +38,10 @@ def run(arguments: argparse.Namespace) -> None:
         {"minutes": arguments.minutes, "images": arguments.images},
         arguments.out / "comparison.json",
     )
-    if described.exists() and read_record(described) != comparison:
+    if described.exists() and not _describes(described, comparison):
         raise ValueError(f"{arguments.out} compares with other --minutes or --images: choose another --out.")
     table = arguments.out / "recipes.csv"
-    rows = read_rows(table) if table.exists() else []
+    rows = recipes.finished_rows(table) if table.exists() else []
     one_stream_per_core(TrainingConfig.batch_size)  # before anything else uses TensorFlow
     yardstick = Yardstick(arguments.images, validation=True)
     write_record(described, comparison)
@@ -53,3 +55,12 @@ def run(arguments: argparse.Namespace) -> None:
             keras.backend.clear_session()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Stopped. {table} keeps the finished rows; the same command resumes.") from None
+
+
+def _describes(file: Path, comparison: dict) -> bool:
+    from helpers.tools.files import read_record, reason
+
+    try:
+        return read_record(file) == comparison
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} is damaged: {reason(error)}; choose another --out.") from error

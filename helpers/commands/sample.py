@@ -7,17 +7,20 @@ noise to the digits: below each other in a .png, one after the other in a .gif o
 import argparse
 from pathlib import Path
 
-from helpers.tools.command_line import add_network, check_output
+from helpers.tools.command_line import add_network, check_output, path_argument, text_argument
 
 SUFFIXES = (".png", ".gif", ".webp")
+MOST_PICTURES = 10_000  # digits times frames: a picture of 125 million pixels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `sample`."""
-    parser.add_argument("digits", help='what to draw: "3141592653", or class names with commas between them')
+    parser.add_argument(
+        "digits", type=text_argument, help='what to draw: "3141592653", or class names with commas between them'
+    )
     add_network(parser)
     parser.add_argument(
-        "--out", type=Path, default=Path("digits.png"), help=".png, .gif or .webp (default %(default)s)"
+        "--out", type=path_argument, default=Path("digits.png"), help=".png, .gif or .webp (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, another handwriting (default %(default)s)")
     parser.add_argument("--method", choices=("ddpm", "ddim", "dpm++"), help="the solver (default dpm++)")
@@ -59,6 +62,8 @@ def run(arguments: argparse.Namespace) -> None:
     if frames is None:
         frames = settings.steps + 1 if is_animated else 1
     check_whole("--frames", frames, 2 if is_animated else 1, settings.steps + 1)
+    if len(labels) * frames > MOST_PICTURES:
+        raise ValueError(f"digits times frames must be at most {MOST_PICTURES:,}, not {len(labels)} x {frames}.")
     # The finished digits are the last frame; the others are spread over the steps, the noise first.
     keep = np.linspace(0, settings.steps, frames, dtype=int)[:-1] if frames > 1 else None
     images, trajectory = sample(denoiser, labels, settings, seed=arguments.seed, keep=keep, progress=len(labels) > 100)

@@ -5,15 +5,16 @@ Pictures of your own work the same way: shapes --out runs/shapes.npz, then train
 """
 
 import argparse
-from pathlib import Path
 
-from helpers.tools.command_line import check_new, check_output
+from helpers.tools.command_line import check_new, check_output, path_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `shapes`."""
-    parser.add_argument("network", nargs="?", type=Path, help="folder of a network that was trained on the shapes")
-    parser.add_argument("--out", type=Path, metavar="FILE.npz", help="write a data set of coloured shapes")
+    parser.add_argument(
+        "network", nargs="?", type=path_argument, help="folder of a network that was trained on the shapes"
+    )
+    parser.add_argument("--out", type=path_argument, metavar="FILE.npz", help="write a data set of coloured shapes")
     parser.add_argument("--images", type=int, default=2_000, help="shapes, or samples to judge (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="fixes the shapes, or the noise (default %(default)s)")
     parser.add_argument("--replace", action="store_true", help="replace an existing data set")

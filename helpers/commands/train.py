@@ -4,9 +4,8 @@ Ctrl-C saves. The same command resumes from what is in --out, if recipe and data
 """
 
 import argparse
-from pathlib import Path
 
-from helpers.tools.command_line import check_output_folder
+from helpers.tools.command_line import check_output_folder, path_argument
 
 RECIPE = ("steps", "batch_size", "optimizer", "learning_rate", "augmentation", "augmented_from", "label_dropout")
 RECIPE += ("schedule", "precision", "seed")
@@ -16,9 +15,13 @@ NETWORK = ("predicts", "widths", "embedding_width", "class_in_embedding")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `train`. An option that isn't given isn't there either: the recipe's own default holds."""
     parser.argument_default = argparse.SUPPRESS
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the trained network")
+    parser.add_argument(
+        "--out", type=path_argument, required=True, help="folder for checkpoints and the trained network"
+    )
     parser.add_argument("--replace", action="store_true", default=False, help="start anew and replace what is in --out")
-    parser.add_argument("--data", type=Path, default=None, metavar="FILE.npz", help="pictures of your own, not MNIST")
+    parser.add_argument(
+        "--data", type=path_argument, default=None, metavar="FILE.npz", help="pictures of your own, not MNIST"
+    )
     parser.add_argument("--steps", type=int, help="updates (default 34000)")
     parser.add_argument("--batch-size", type=int, help="images per update, over all devices (default 64)")
     parser.add_argument("--optimizer", choices=("adamw", "muon"), help="default muon")
@@ -46,26 +49,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="over several GPUs (mirrored) or machines (multiworker, slurm)",
     )
+    parser.add_argument(
+        "--public-network",
+        action="store_true",
+        default=False,
+        help="allow workers on public addresses, whose files anyone who reaches the port can read and write",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Train, or resume the training, and say where the network is."""
     check_output_folder(arguments.out)
-    import math
-
     from helpers.custom_data import Pictures, load_pictures, network_for
     from helpers.data import load_mnist, training_split
+    from helpers.tools.cores import one_stream_per_core, pieces_of
     from helpers.tools.distributed import is_chief, make_strategy
     from helpers.training.loop import train
     from helpers.training.objective import TrainingConfig
-    from helpers.training.trainer import one_stream_per_core
 
     given = vars(arguments)
     config = TrainingConfig(**{name: given[name] for name in RECIPE if name in given})
     streams = one_stream_per_core(config.batch_size)
     # Before anything touches a device, and before anything that may be wrong with one worker alone: the other workers
     # notice when one ends after this.
-    strategy = make_strategy(arguments.distribute)
+    strategy = make_strategy(arguments.distribute, arguments.public_network)
     data = arguments.data
     pictures = load_pictures(data) if data else Pictures(*training_split(load_mnist()), ())
     unet_config = network_for(pictures, **{name: given[name] for name in NETWORK if name in given})
@@ -78,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.out,
             replace=arguments.replace,
             strategy=strategy,
-            streams=math.gcd(streams, config.batch_size // strategy.num_replicas_in_sync),
+            streams=pieces_of(config.batch_size // strategy.num_replicas_in_sync, streams),
             data_name=data.name if data else "MNIST",
         )
     except KeyboardInterrupt as interrupt:

@@ -6,12 +6,14 @@ An interrupted training resumes from its last epoch with the same command.
 import argparse
 from pathlib import Path
 
-from helpers.tools.command_line import check_output_folder
+from helpers.tools.command_line import check_output_folder, path_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `train-classifiers`."""
-    parser.add_argument("--out", type=Path, default=Path("runs/classifiers"), help="folder (default %(default)s)")
+    parser.add_argument(
+        "--out", type=path_argument, default=Path("runs/classifiers"), help="folder (default %(default)s)"
+    )
     parser.add_argument("--replace", action="store_true", help="replace finished classifiers")
     parser.add_argument("--epochs", type=int, default=16, help="passes over the training images (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and image order (default %(default)s)")
@@ -22,18 +24,20 @@ def run(arguments: argparse.Namespace) -> None:
     check_output_folder(arguments.out)
     from helpers.evaluation.classifiers import ROLES
     from helpers.tools.checks import check_whole
+    from helpers.tools.files import held, newest
     from helpers.workshop.classifier_training import save_classifier, train_classifier
 
     check_whole("--epochs", arguments.epochs, 1)
-    missing = [role for role in ROLES if arguments.replace or not (arguments.out / f"{role}.json").exists()]
-    if not missing:
-        raise ValueError(f"{arguments.out} holds both classifiers: choose another --out, or add --replace.")
-    for role in missing:
-        backup = arguments.out / f"unfinished-{role}-{arguments.epochs}-epochs-seed-{arguments.seed}"
-        if others := set(arguments.out.glob(f"unfinished-{role}-*")) - {backup}:
-            raise ValueError(f"{min(others)} belongs to another recipe; delete it to start anew.")
-        try:
-            classifier = train_classifier(role, arguments.epochs, seed=arguments.seed, backup=backup)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("Stopped. The same command resumes from the last finished epoch.") from None
-        print(role, save_classifier(classifier, arguments.out), flush=True)
+    with held(arguments.out):
+        missing = [role for role in ROLES if arguments.replace or not newest(arguments.out, f"{role}.json").exists()]
+        if not missing:
+            raise ValueError(f"{arguments.out} holds both classifiers: choose another --out, or add --replace.")
+        for role in missing:
+            backup = arguments.out / f"unfinished-{role}-{arguments.epochs}-epochs-seed-{arguments.seed}"
+            if others := set(arguments.out.glob(f"unfinished-{role}-*")) - {backup}:
+                raise ValueError(f"{min(others)} belongs to another recipe; delete it to start anew.")
+            try:
+                classifier = train_classifier(role, arguments.epochs, seed=arguments.seed, backup=backup)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt("Stopped. The same command resumes from the last finished epoch.") from None
+            print(role, save_classifier(classifier, arguments.out), flush=True)

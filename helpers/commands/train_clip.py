@@ -6,12 +6,14 @@ Ctrl-C saves, and the same command resumes.
 import argparse
 from pathlib import Path
 
-from helpers.tools.command_line import check_output_folder
+from helpers.tools.command_line import check_output_folder, path_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `train-clip`."""
-    parser.add_argument("--out", type=Path, default=Path("runs/digit-clip"), help="folder (default %(default)s)")
+    parser.add_argument(
+        "--out", type=path_argument, default=Path("runs/digit-clip"), help="folder (default %(default)s)"
+    )
     parser.add_argument("--replace", action="store_true", help="replace a finished digit-clip")
     parser.add_argument("--epochs", type=int, default=24, help="passes over the training images (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and captions (default %(default)s)")
@@ -21,11 +23,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Train, or resume the training."""
     check_output_folder(arguments.out)
     from helpers.data import load_mnist, training_split
+    from helpers.tools.files import newest
     from helpers.workshop.digit_clip import CHECKPOINT, DigitClipConfig, train_digit_clip
 
     config = DigitClipConfig(epochs=arguments.epochs, seed=arguments.seed)
     # Every trained network has a config.json: other CLIPs and denoisers aren't overwritten either.
-    is_finished = (arguments.out / "config.json").exists() and not (arguments.out / CHECKPOINT).exists()
+    is_finished = newest(arguments.out, "config.json").exists() and not (arguments.out / CHECKPOINT).exists()
     if is_finished and not arguments.replace:
         raise ValueError(f"{arguments.out} holds a finished network: choose another --out, or add --replace.")
     try:

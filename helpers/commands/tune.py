@@ -7,7 +7,7 @@ interrupted comparison resumes with the same command.
 import argparse
 from pathlib import Path
 
-from helpers.tools.command_line import add_network, check_new, check_output
+from helpers.tools.command_line import add_network, check_new, check_output, path_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,12 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int, default=1_000, help="samples per setting (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="fixes the samples' noise (default %(default)s)")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/tuning.csv"), help="table to write (default %(default)s)"
+        "--out", type=path_argument, default=Path("runs/tuning.csv"), help="table to write (default %(default)s)"
     )
     parser.add_argument("--replace", action="store_true", help="replace a finished table")
     one_of = parser.add_mutually_exclusive_group()
     one_of.add_argument("--front", action="store_true", help="few to many steps of each solver")
-    one_of.add_argument("--finalists", type=Path, nargs="+", metavar="CSV", help="the best settings of these tables")
+    one_of.add_argument(
+        "--finalists", type=path_argument, nargs="+", metavar="CSV", help="the best settings of these tables"
+    )
     one_of.add_argument("--blocks", action="store_true", help="only: do the validation images differ from the others?")
 
 
@@ -31,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
         check_output(arguments.out)
         check_new(arguments.out, arguments.replace)
     from helpers.checkpoints import PRETRAINED
-    from helpers.tools.files import read_rows, write_rows
+    from helpers.tools.files import write_rows
     from helpers.workshop import tuning
 
     if arguments.blocks:
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     settings = tuning.front_settings() if arguments.front else tuning.scale_settings()
     if arguments.finalists:
-        settings = tuning.finalists(*map(read_rows, arguments.finalists))
+        settings = tuning.finalists(*(tuning.read_table(table) for table in arguments.finalists))
     network, teach, rows = arguments.network or PRETRAINED, bool(arguments.finalists), []
     try:
         for row in tuning.measure_all(network, settings, arguments.images, arguments.seed, teach):

@@ -6,7 +6,6 @@ A sampler that is tuned to please one network scores too well with that network.
 
 import helpers.tools.quiet  # noqa: F401
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,9 @@ import tensorflow as tf
 from keras import layers
 
 from helpers.tools.checks import check_choice, check_images, check_labels
-from helpers.tools.files import ASSETS, read_record, reason, sha256_of_file
+from helpers.tools.files import ASSETS, as_path, newest, read_record, reason, sha256_of_file
+from helpers.tools.once import made_once
+from helpers.tools.weights import load_weights
 
 ROLES = ("features", "judge")
 CLASSIFIERS = ASSETS / "classifiers"
@@ -55,33 +56,35 @@ def build_classifier(role: str) -> keras.Model:
 
 def load_classifier(role: str, folder: str | Path = CLASSIFIERS) -> keras.Model:
     """A trained classifier from `assets/`. Raises `ValueError` if its files are missing or damaged."""
-    classifier = build_classifier(role)
-    record, weights = Path(folder) / f"{role}.json", Path(folder) / f"{role}.weights.h5"
+    classifier, folder = build_classifier(role), as_path(folder)
+    weights = newest(folder, f"{role}.weights.h5")
     try:
-        recorded = read_record(record)["weights_sha256"]
+        recorded = read_record(newest(folder, f"{role}.json"))["weights_sha256"]
         if sha256_of_file(weights) != recorded:
             raise ValueError("its SHA-256 isn't the recorded one")
-        classifier.load_weights(weights)
+        load_weights(classifier, weights)
     except (OSError, ValueError, KeyError) as error:
-        remedy = "train it again with `python -m helpers train-classifiers`"
+        remedy = f"restore it, or train it with `python -m helpers train-classifiers --out {folder} --replace`"
         raise ValueError(f"{weights} is missing or damaged ({reason(error)}); {remedy}.") from error
     return classifier
 
 
-@functools.lru_cache(maxsize=8)  # compiled once per classifier and output
+@made_once  # compiled once per classifier and output
 def _compiled(classifier: keras.Model, output: str) -> Callable[[np.ndarray], tf.Tensor]:
     if output == "features":
         before_logits = keras.Model(classifier.inputs, classifier.layers[-1].input)
         function = lambda batch: before_logits(batch, training=False)  # noqa: E731
     else:
         function = lambda batch: tf.argmax(classifier(batch, training=False), axis=-1)  # noqa: E731
-    return tf.function(function, [tf.TensorSpec([None, 28, 28, 1], tf.float32)])
+    spec = tf.TensorSpec([None, 28, 28, 1], tf.float32)
+    return tf.function(function, [spec]).get_concrete_function()
 
 
 def _in_batches(classifier: keras.Model, output: str, images: np.ndarray, batch_size: int) -> np.ndarray:
     images = check_images(images)
     network = _compiled(classifier, output)
-    return np.concatenate([network(images[i : i + batch_size]).numpy() for i in range(0, len(images), batch_size)])
+    starts = range(0, len(images), batch_size)
+    return np.concatenate([network(tf.constant(images[i : i + batch_size])).numpy() for i in starts])
 
 
 def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 500) -> np.ndarray:

@@ -14,14 +14,14 @@ import numpy as np
 
 from helpers.data import to_pixels
 from helpers.tools.checks import check_finite, check_labels, in_model_range
-from helpers.tools.files import ASSETS, read_record, reason, sha256_of_file
+from helpers.tools.clip_folder import check_clip_folder
+from helpers.tools.files import ASSETS, reason
 from helpers.tools.progress import progress_bar
 
 if TYPE_CHECKING:
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 DIGIT_CLIP = ASSETS / "digit-clip"
-DIGESTS = "sha256.json"  # in a trained folder: the SHA-256 of each of the files that transformers reads
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 NUMERALS = tuple(string.digits)
@@ -128,33 +128,30 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
     """
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-    name = str(name)
+    name = str(Path(name).expanduser()) if str(name).startswith("~") else str(name)
     source = name if download or Path(name).is_dir() else _cached_folder(name)
     if source is None:
         remedy = "load_clip(..., download=True) fetches it, about 600 MB for ViT-B/32"
         raise ClipUnavailable(f"{name} is no folder, and not in the hub's cache on this machine; {remedy}.")
     try:
-        _check_files(Path(source))
         with _quiet():
-            parts = (CLIPModel, CLIPTokenizer, CLIPImageProcessorPil)
-            model, tokenizer, processor = (part.from_pretrained(source) for part in parts)
+            if Path(source).is_dir():
+                check_clip_folder(Path(source))
+            model, loading = CLIPModel.from_pretrained(source, output_loading_info=True)
+            tokenizer, processor = (part.from_pretrained(source) for part in (CLIPTokenizer, CLIPImageProcessorPil))
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+            if loading[kind]:  # transformers would fill in random numbers, silently
+                raise ValueError(
+                    f"its weights have {kind.replace('_', ' ')}: {sorted(map(str, loading[kind]))[0]}, ..."
+                )
         if len(tokenizer) < 2 * 256:  # transformers makes an empty one, silently, if its file is missing
             raise ValueError(f"its tokenizer has only {len(tokenizer)} tokens, not one for each byte")
     except Exception as error:  # OSError, ValueError, SafetensorError, ... : whatever a damaged file leads to
-        remedy = "restore it, or train digit-clip again with `python -m helpers train-clip`"
-        remedy = "try again later" if download and not Path(name).is_dir() else remedy
+        remedy = "try again later" if download else "load_clip(..., download=True) fetches it anew"
+        if Path(name).is_dir():
+            remedy = f"restore it, or train a digit-clip with `python -m helpers train-clip --out {name} --replace`"
         raise ClipUnavailable(f"{name} holds no readable CLIP ({reason(error)}); {remedy}.") from error
     return Clip(Path(name).name if Path(name).is_dir() else name, model.eval(), tokenizer, processor)
-
-
-def _check_files(folder: Path) -> None:
-    """A folder must have a config. If it lists SHA-256 digests, as digit-clip's does, its files must have them."""
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise ValueError("config.json is missing")  # transformers would build a ViT-B/32, and fail at its weights
-    if (folder / DIGESTS).is_file():
-        for name, digest in read_record(folder / DIGESTS).items():
-            if sha256_of_file(folder / name) != digest:
-                raise ValueError(f"the SHA-256 of {name} isn't the recorded one")
 
 
 def _cached_folder(name: str) -> str | None:

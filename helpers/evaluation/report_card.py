@@ -21,8 +21,9 @@ from helpers.evaluation.classifiers import CLASSIFIERS
 from helpers.evaluation.clip import DIGIT_CLIP
 from helpers.evaluation.measures import MEASURES, Evaluation
 from helpers.sampling.sampler import SamplerSettings, sample
-from helpers.tools.checks import check_whole
-from helpers.tools.files import atomic_write, read_record, reason, sha256_of_file, write_record
+from helpers.tools.arrays import read_array
+from helpers.tools.checks import check_number, check_whole
+from helpers.tools.files import as_path, atomic_write, held, newest, read_record, reason, sha256_of_file, write_record
 from helpers.tools.progress import progress_bar
 from helpers.unet import Denoiser
 
@@ -50,7 +51,7 @@ def _default_settings(denoiser: Denoiser) -> dict:
 
 def work_folder(run: dict, work: str | Path) -> Path:
     """The folder of an unfinished report. Another network, seed or setting has another folder."""
-    return Path(work) / hashlib.sha256(json.dumps(run).encode()).hexdigest()[:16]
+    return as_path(work) / hashlib.sha256(json.dumps(run).encode()).hexdigest()[:16]
 
 
 def evaluate(network: str | Path, images: int, seed: int, work: str | Path, progress: bool = True) -> dict:
@@ -62,12 +63,18 @@ def evaluate(network: str | Path, images: int, seed: int, work: str | Path, prog
     loaded.
     """
     check_whole("images", images, 500, 10_000)
-    network = Path(network)
+    network = as_path(network)
     denoiser = load_digits_denoiser(network)
     run = describe_run(network, denoiser, images, seed)
     work = work_folder(run, work)
+    with held(work):
+        figures = _measure(denoiser, images, seed, work, progress)
+    return {**run, **figures}
+
+
+def _measure(denoiser: Denoiser, images: int, seed: int, work: Path, progress: bool) -> dict:
     figures_file = work / "figures.json"
-    figures: dict[str, Any] = _kept(read_record, figures_file) if figures_file.exists() else {"seconds": {}}
+    figures: dict[str, Any] = _kept(_figures, figures_file) if figures_file.exists() else {"seconds": {}}
     labels = load_mnist().test_labels[:images].astype(np.int32)
     started = time.monotonic()
     drawn = _draw(denoiser, labels, seed, work, progress)
@@ -81,7 +88,7 @@ def evaluate(network: str | Path, images: int, seed: int, work: str | Path, prog
             write_record(figures_file, figures)
             if progress:
                 print(f"{name}: {figures['seconds'][name]} s", flush=True)
-    return {**run, **figures}
+    return figures
 
 
 def _draw(denoiser: Denoiser, labels: np.ndarray, seed: int, work: Path, progress: bool) -> np.ndarray:
@@ -91,8 +98,19 @@ def _draw(denoiser: Denoiser, labels: np.ndarray, seed: int, work: Path, progres
         if not file.exists():
             with atomic_write(file) as temporary:
                 np.save(temporary, sample(denoiser, labels[sample_ids], seed=seed, sample_ids=sample_ids).images)
-        chunks.append(_kept(np.load, file))
+        chunks.append(_kept(read_array, file))
+        if chunks[-1].shape != (len(sample_ids), 28, 28, 1):
+            raise ValueError(f"{file} is damaged (its shape is {chunks[-1].shape}); delete it to make it again.")
     return np.concatenate(chunks)  # (n, 28, 28, 1)
+
+
+def _figures(file: Path) -> dict:
+    figures = read_record(file)
+    if not isinstance(seconds := figures["seconds"], dict):
+        raise ValueError("its seconds aren't numbers by name")
+    for name, value in seconds.items():
+        check_number(name, value, 0)
+    return figures
 
 
 def _kept(read: Callable[[Path], Any], file: Path) -> Any:  # noqa: ANN401
@@ -108,15 +126,19 @@ def load_report(network: str | Path = PRETRAINED) -> dict:
 
     Raises `ValueError` with the remedy otherwise.
     """
-    network = Path(network)
-    file, remedy = network / REPORT, f"make it with `python -m helpers evaluate {network}`"
+    network = as_path(network)
+    file = network / REPORT
+    remedy = f"make it with `python -m helpers evaluate {network} --out {file} --replace`"
     try:
         report = read_record(file)
-        recorded = report["weights_sha256"]
-        missing = [name for name in (*MEASURES, "images") if name not in report]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        is_whole = all(name in report for name in (*MEASURES, "images"))
+        is_its_own = report["weights_sha256"] == sha256_of_file(newest(network, "unet.weights.h5"))
+        figures = [figure for _, figure in report_rows(report)] if is_whole and is_its_own else []
+        if any(word in figure for figure in figures for word in ("nan", "inf")):
+            raise ValueError("it holds figures that aren't numbers")
+    except Exception as error:  # a value of another type can raise almost anything
         raise ValueError(f"{file} is missing or damaged ({reason(error)}); {remedy}.") from error
-    if missing or recorded != sha256_of_file(network / "unet.weights.h5"):
+    if not (is_whole and is_its_own):
         raise ValueError(f"{file} is incomplete or belongs to other weights than those in {network}; {remedy}.")
     if report.get("sampler") != _default_settings(load_digits_denoiser(network)):
         raise ValueError(f"{file} was made by another sampler than today's default; {remedy}.")
@@ -145,10 +167,10 @@ def report_rows(report: dict) -> list[tuple[str, str]]:
         low, high = found["auc_interval"]
         closer = {"share": found["share_closer"], "interval": found["share_closer_interval"]}
         flag = ": look at the pairs" if found["flagged"] else ""
-        rows[f"probability of being closer to the training images than a test image is, in {space}"] = (
-            f"{found['auc']:.3f} ({low:.3f} to {high:.3f})"
-        )
-        rows[f"share closer to the training images than 99 % of test images are, in {space}"] = _percent(closer) + flag
+        auc = f"{found['auc']:.3f} ({low:.3f} to {high:.3f})"
+        rows[f"probability of being closer to the training images than a test image is, in {space}"] = auc
+        share = _percent(closer) + flag
+        rows[f"share closer to the training images than 99 % of test images are, in {space}"] = share
     return list(rows.items())
 
 

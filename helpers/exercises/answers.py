@@ -7,8 +7,10 @@ An answer is a number, several numbers, or a function. The reader always gets a 
 
 import copy
 import functools
+import io
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 
@@ -36,6 +38,8 @@ def self_check(check: Callable[[object], str]) -> Callable[[object], str]:
             return f"{PENDING[:-1]}: the function returns None."
         except Unusable as problem:
             return f"Not yet: {problem}"
+        except Exception as error:  # an object of the reader's own class, or what a function returned, may do anything
+            return f"Not yet: the answer can't be read, {type(error).__name__}: {_first_line(error)}."
 
     return checked
 
@@ -78,6 +82,19 @@ def whole_number(answer: object, lowest: int, highest: int) -> int:
     return int(value)
 
 
+class _Paper(io.TextIOBase):
+    """Takes what a function prints, up to a limit: one that prints for ever is stopped."""
+
+    def __init__(self) -> None:
+        self.left = 100_000  # characters
+
+    def write(self, text: str) -> int:
+        self.left -= len(text)
+        if self.left < 0:
+            raise Unusable("your function prints without end.")
+        return len(text)
+
+
 def result(function: object, arguments: Sequence, shape: tuple[int, ...] = ()) -> np.ndarray:
     """The result of a reader's function for copies of the arguments, as an array of `shape`, all finite.
 
@@ -87,11 +104,13 @@ def result(function: object, arguments: Sequence, shape: tuple[int, ...] = ()) -
     if not callable(function):
         raise Unusable(f"pass the function itself, by its name without brackets, not {type(function).__name__}.")
     try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
+        with np.errstate(all="ignore"), warnings.catch_warnings(), redirect_stdout(_Paper()), redirect_stderr(_Paper()):
             warnings.simplefilter("ignore")
             returned = function(*copy.deepcopy(list(arguments)))
             values = None if returned is None else np.asarray(returned)
-    except Exception as error:  # a reader's code may raise anything
+    except Unusable:
+        raise
+    except BaseException as error:  # a reader's code may raise anything, and call `exit()`
         raise Unusable(f"your function stopped with {type(error).__name__}: {_first_line(error)}") from None
     if values is None:
         raise NoAnswer

@@ -1,6 +1,8 @@
 """From typed text to labels, and one clear sentence for a request that can't be drawn."""
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -32,7 +34,9 @@ def parse_labels(text: str, config: UNetConfig) -> np.ndarray:
         if labels.max() >= config.num_classes:
             raise ValueError(f"digits must be 0 to {config.num_classes - 1}, not {labels.max()}.")
         return labels
-    names = [name.strip() for name in text.split(",")]
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"the text must have at most {MOST_DIGITS:,} characters, not {len(text):,}.")
+    names = [name.strip() for name in unicodedata.normalize("NFC", text).split(",")]
     for name in names:
         if name not in config.classes:
             few = ", ".join(config.classes[:5]) + (", ..." if config.num_classes > 5 else "")
@@ -43,7 +47,7 @@ def parse_labels(text: str, config: UNetConfig) -> np.ndarray:
 def check_request_labels(labels: Sequence[int] | np.ndarray, config: UNetConfig) -> np.ndarray:
     """The labels as `(n,)` int32. Raises `ValueError` unless they are classes of the network, or -1 for none."""
     given, labels, largest = labels, np.asarray(labels), config.num_classes - 1
-    if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim != 1 or len(labels) == 0 or labels.dtype.kind not in "iu":
         raise ValueError(f"labels must be a non-empty list of whole numbers, not {given!r}.")
     if labels.min() < -1 or labels.max() > largest:
         wrong = labels[(labels < -1) | (labels > largest)][0]
@@ -59,6 +63,11 @@ def check_sample_ids(sample_ids: Sequence[int] | np.ndarray | None, count: int) 
     return sample_ids.astype(np.int64)
 
 
-def check_keep(keep: Sequence[int], steps: int) -> list[int]:
-    """The steps to keep, as a list. Raises `ValueError` unless they are in 0..steps-1."""
-    return [check_whole("keep", step, 0, steps - 1) for step in keep]
+def check_keep(keep: Iterable[int], steps: int) -> list[int]:
+    """The steps to keep, as a list. Raises `ValueError` unless they are in 0..steps-1, and at most `steps` of them."""
+    try:
+        kept = list(islice(keep, steps + 1))  # an iterator may never end
+    except TypeError:
+        raise ValueError(f"keep must be a list of steps, not {keep!r}.") from None
+    check_whole("the number of steps in keep", len(kept), 0, steps)
+    return [check_whole("keep", step, 0, steps - 1) for step in kept]

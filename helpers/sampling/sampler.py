@@ -6,8 +6,6 @@ notebook 05.
 
 import helpers.tools.quiet  # noqa: F401
 
-import functools
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,16 +13,18 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from joblib import cpu_count
 
 from helpers.diffusion import Schedule, per_sample_noise, predict_x_0
 from helpers.sampling.labels import check_keep, check_request_labels, check_sample_ids
 from helpers.sampling.solvers import METHODS, nfe, sampling_times, scales_of_steps, solver_table
 from helpers.tools.checks import check_choice, check_number, check_whole
+from helpers.tools.once import made_once
 from helpers.tools.progress import progress_bar
 from helpers.unet import Denoiser, predict_noise
 
 BATCH_SIZE = 25  # images per batch: small enough that a 10x10 grid keeps every core busy
-THREADS = 2 * (os.cpu_count() or 1)  # batches at a time: one batch alone leaves cores waiting after each operation
+THREADS = 2 * cpu_count()  # batches at a time: one batch alone leaves cores waiting after each operation
 FEW_STEPS = 20  # of "ddim" and "dpm++", if no number is given
 
 
@@ -116,7 +116,7 @@ def guided_noise(
     return tf.cond(tf.equal(guidance_scale, 0.0) | tf.equal(guidance_scale, 1.0), one_pass, both)
 
 
-@functools.lru_cache(maxsize=8)  # compiled once per network, then used for any labels, solver and guidance
+@made_once  # compiled once per network, then used for any labels, solver and guidance
 def _compiled_loop(denoiser: Denoiser, clip_x_0: bool, record: bool) -> Callable[..., tuple]:
     schedule, config = denoiser.schedule, denoiser.config
     shape = (config.image_size, config.image_size, config.channels)
@@ -158,7 +158,7 @@ def _compiled_loop(denoiser: Denoiser, clip_x_0: bool, record: bool) -> Callable
             x_0_before = x_0
         return x_t, (x_ts.stack(), x_0s.stack()) if record else ()  # (steps, batch, 28, 28, 1) each
 
-    return loop.get_concrete_function()  # compiled once, here: threads that meet a new function all compile it
+    return loop.get_concrete_function()  # compiled here, once
 
 
 def local_devices() -> list[str]:
@@ -190,6 +190,8 @@ def sample(
     Derived in notebook 05.
     """
     labels = check_request_labels(labels, denoiser.config)
+    if not isinstance(settings, SamplerSettings):
+        raise ValueError(f"settings must be SamplerSettings(...), not {settings!r:.60}.")
     settings = settings.on(denoiser.schedule)
     check_whole("seed", seed, 0, 2**63 - 1)
     sample_ids = check_sample_ids(sample_ids, len(labels))

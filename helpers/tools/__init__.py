@@ -1,4 +1,4 @@
 """Small tools that know nothing about diffusion.
 
-Files, checks of arguments, command lines, a progress bar, a quiet TensorFlow, several machines.
+Files, weights, signals, checks of arguments, command lines, a progress bar, a quiet TensorFlow, several machines.
 """

@@ -1,8 +1,12 @@
 """Checks of arguments that several modules share. Each raises `ValueError`: one sentence that names the argument."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
+
+LONGEST_NAME = 100  # characters
+LARGEST_FLOAT = float(np.finfo(np.float64).max)  # infinity isn't at most this, and neither is the whole number 10**400
 
 
 def check_whole(name: str, value: object, lowest: int, highest: int | None = None) -> int:
@@ -21,13 +25,14 @@ def check_number(
 
     `above` excludes the lowest, `below` the highest value.
     """
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    value = value.item() if isinstance(value, np.generic) else value
+    is_number = isinstance(value, int | float | np.longdouble) and not isinstance(value, bool)
     too_low = not is_number or not (value > lowest if above else value >= lowest)  # NaN is neither
-    if too_low or not np.isfinite(value) or value > highest or (below and value == highest):
-        allowed = f"above {lowest:g}" if above else f"of at least {lowest:g}"
+    if too_low or abs(value) > LARGEST_FLOAT or value > highest or (below and value == highest):
+        allowed = f"above {lowest:g}" if above else f"of at least {lowest:g}" if np.isfinite(lowest) else ""
         if np.isfinite(highest):
             allowed += f" and below {highest:g}" if below else f" and at most {highest:g}"
-        raise ValueError(f"{name} must be a finite number {allowed}, not {value!r}.")
+        raise ValueError(f"{name} must be a finite number{allowed and ' ' + allowed}, not {value!r}.")
     return float(value)
 
 
@@ -35,6 +40,19 @@ def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
     """Raises `ValueError` unless the value is one of those allowed."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}.")
+
+
+def check_name(name: object) -> str:
+    """A class name in Unicode's composed form (NFC), in which "é" is one character however it was typed.
+
+    Raises `ValueError` for anything but a text of at most 100 printable characters: names reach terminals and pages.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"class_names must be texts, not {name!r:.60}.")
+    name = unicodedata.normalize("NFC", name)
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"class_names must be at most {LONGEST_NAME} printable characters each, not {name[:40]!r}.")
+    return name
 
 
 def check_finite(name: str, values: np.ndarray, dimensions: int, dtype: type | None = np.float64) -> np.ndarray:
@@ -73,7 +91,7 @@ def check_images(images: np.ndarray, name: str = "images") -> np.ndarray:
 def check_labels(labels: np.ndarray, name: str = "labels", count: int | None = None) -> np.ndarray:
     """The labels as an array. Raises `ValueError` unless they are `(n,)` whole numbers of at least 0, n = `count`."""
     labels = np.asarray(labels)
-    if labels.ndim != 1 or len(labels) == 0 or not np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim != 1 or len(labels) == 0 or labels.dtype.kind not in "iu":
         raise ValueError(f"{name} must be (n,) whole numbers, n at least 1, not {labels.shape} {labels.dtype}.")
     if labels.min() < 0:
         raise ValueError(f"{name} must be classes from 0 on, not {labels.min()}.")

@@ -12,10 +12,14 @@ Under Slurm, `srun python -m helpers train --distribute slurm --out runs/two` ta
 
 import helpers.tools.quiet
 
+import functools
 import hashlib
+import ipaddress
 import json
 import os
-from collections.abc import Iterator
+import re
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,8 +28,11 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.tools.checks import check_choice
+from helpers.tools.files import reason
+from helpers.tools.signals import handlers_kept
 
 STRATEGIES = ("none", "mirrored", "multiworker", "slurm")
+ADDRESS = re.compile(r"(\[[\da-f:.]+(%\w+)?\]|[\w.-]+):(?P<port>\d{1,5})", re.ASCII | re.IGNORECASE)
 LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -39,30 +46,77 @@ class WorkerLost(RuntimeError):
     """Another worker of the training ended before this one."""
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
+def make_strategy(name: str, public_network: bool = False) -> tf.distribute.Strategy:
     """ "none": one device; "mirrored": all local GPUs; "multiworker", "slurm": all machines of TF_CONFIG or the job.
 
     Call it for several machines before TensorFlow has touched a device; it waits for all the others.
-    Raises `ValueError` for another name, and for a TF_CONFIG that is missing or doesn't name this worker.
+    Raises `ValueError` for another name, for a TF_CONFIG that is missing or doesn't name this worker, for a port that
+    is in use, and for a worker outside of private networks unless `public_network` allows it: TensorFlow's port knows
+    no password.
     """
+    check_choice("distribute", name, STRATEGIES)
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
-    if name == "multiworker":
-        _check_tf_config(os.environ.get("TF_CONFIG"))
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "slurm":
-        return tf.distribute.MultiWorkerMirroredStrategy(slurm_cluster())
-    check_choice("distribute", name, STRATEGIES)
-    return tf.distribute.get_strategy()
+    if name == "none":
+        return tf.distribute.get_strategy()
+    resolver = slurm_cluster() if name == "slurm" else _tf_config_cluster()
+    cluster = resolver.cluster_spec()
+    if not public_network:
+        for addresses in cluster.as_dict().values():
+            for address in addresses:
+                _check_private(address)
+    _check_port(cluster.task_address(resolver.task_type, resolver.task_id))
+    with handlers_kept():  # TensorFlow takes SIGTERM for itself when workers connect
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
 
 
-def _check_tf_config(text: str | None) -> None:
+def _tf_config_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
+    text = os.environ.get("TF_CONFIG", "")
     form = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
     try:
-        config = json.loads(text or "")
-        config["cluster"][config["task"]["type"]][config["task"]["index"]]
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise ValueError(f"TF_CONFIG must be {form} with this worker's index, not {text!r}.") from None
+        config = json.loads(text)
+        kind, index, cluster = config["task"]["type"], config["task"]["index"], config["cluster"]
+        addresses = [address for job in cluster.values() for address in job]
+        ports = [int(ADDRESS.fullmatch(address)["port"]) for address in addresses]
+        is_right = (
+            cluster.keys() <= {"chief", "worker"}
+            and all(isinstance(job, list) for job in cluster.values())
+            and len(cluster.get("chief", [])) <= 1
+            and all(0 < port < 65_536 for port in ports)
+            and type(index) is int
+            and 0 <= index < len(cluster[kind])
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        is_right = False
+    if not is_right:
+        raise ValueError(f"TF_CONFIG must be {form} with this worker's index, not {text!r:.300}.")
+    if twice := [address for address in addresses if addresses.count(address) > 1]:
+        raise ValueError(f"TF_CONFIG must give each worker an address of its own, not {twice[0]} to several.")
+    return tf.distribute.cluster_resolver.TFConfigClusterResolver()
+
+
+def _check_private(address: str) -> None:
+    """Raises `ValueError` for a worker that others than a private network may reach, or that has no address."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        found = [ipaddress.ip_address(info[4][0].partition("%")[0]) for info in socket.getaddrinfo(host, None)]
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"the worker {address} can't be found: {reason(error)}.") from None
+    for ip in found:
+        ip = getattr(ip, "ipv4_mapped", None) or ip  # an IPv4 address, written as an IPv6 address
+        if not ip.is_private or ip.is_unspecified:
+            raise ValueError(
+                f"the worker {address} isn't on a private network, and TensorFlow's port knows no password: whoever "
+                "reaches it can read and write files. Add --public-network if a firewall keeps others out."
+            )
+
+
+def _check_port(address: str) -> None:
+    """Raises `ValueError` if this worker can't listen on the port of its address."""
+    try:
+        socket.create_server(("", int(address.rpartition(":")[2]))).close()
+    except OSError as error:
+        raise ValueError(f"this worker can't listen on the port of {address}: {reason(error)}.") from None
 
 
 def slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
@@ -111,9 +165,13 @@ def versions() -> str:
 
 def all_reduce(strategy: tf.distribute.Strategy, value: np.ndarray, only_chief: bool = False) -> np.ndarray:
     """Exchange `(k,)` over all devices: `(devices, k)`, one row per device; for `only_chief` the chief's `(k,)`."""
+    return _exchange(strategy, only_chief)(tf.constant(value)).numpy()
 
+
+@functools.lru_cache(maxsize=8)  # compiled once for each length and type, although called at every step
+def _exchange(strategy: tf.distribute.Strategy, only_chief: bool) -> Callable[[tf.Tensor], tf.Tensor]:
     @tf.function
-    def exchange() -> tf.Tensor:
+    def exchange(value: tf.Tensor) -> tf.Tensor:
         def mine() -> tf.Tensor:
             replica = tf.distribute.get_replica_context()
             number, count = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
@@ -125,7 +183,12 @@ def all_reduce(strategy: tf.distribute.Strategy, value: np.ndarray, only_chief: 
 
         return strategy.experimental_local_results(strategy.run(mine))[0]
 
-    return exchange().numpy()
+    return exchange
+
+
+def any_worker(strategy: tf.distribute.Strategy, mine: bool) -> bool:
+    """True on every worker as soon as `mine` is on one of them, so that all stop after the same step."""
+    return mine if is_alone(strategy) else bool(all_reduce(strategy, np.array([mine], np.int32)).any())
 
 
 def check_alike(strategy: tf.distribute.Strategy, facts: dict[str, object]) -> None:

@@ -1,18 +1,120 @@
-"""Reading and writing files. A crash, a full disk or Ctrl-C while writing never leaves a damaged file."""
+"""Reading and writing files. A crash, a full disk, a power cut or Ctrl-C while writing never leaves a damaged file."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, SoftFileLock, Timeout
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 ASIDE = ".writing-"  # the names of temporary folders begin with it
+READY = ".complete"  # the name of a folder whose files are complete, but not yet in their places
+LOCK, LOCK_FILE, HOLDER = ".lock", ".lock-file", ".lock-holder"
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 SEAL = "sha256_of_the_rest"  # the last name in a record
+PATIENCE = 2.0  # seconds that a file may stay blocked: on Windows a scanner or a viewer can hold it
+
+
+def reason(error: Exception) -> str:
+    """The cause of an error, in one line that can end a sentence."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).strip().split("\n")[0].removesuffix(".") or type(error).__name__
+
+
+def as_path(path: str | Path) -> Path:
+    """The path with the home folder for "~".
+
+    Raises `ValueError` for an empty path, which would mean this folder, and for the home of nobody.
+    """
+    if not str(path).strip():
+        raise ValueError("the path must not be empty.")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no home folder for {str(path)!r}.") from None
+
+
+def as_file(path: str | Path) -> Path:
+    """The path of a file that is there. Raises `OSError` for anything else: a device or a pipe might never end."""
+    path = as_path(path)
+    if not path.is_file():
+        wrong = errno.EINVAL if path.exists() else errno.ENOENT
+        raise OSError(wrong, "it is no file" if path.exists() else os.strerror(wrong), str(path))
+    return path
+
+
+def check_writable(path: str | Path) -> None:
+    """Raises `ValueError`, before any work is done, if no file can be written at `path`. Leaves nothing behind."""
+    path = as_path(path)
+    _check_folder(path.parent, path)
+
+
+def check_writable_folder(folder: str | Path) -> None:
+    """Raises `ValueError`, before any work is done, if no file can be written into `folder`. Leaves nothing behind."""
+    folder = as_path(folder)
+    _check_folder(folder, folder)
+
+
+def _check_folder(folder: Path, asked_for: Path) -> None:
+    try:
+        asked_for.exists()  # its name may be too long
+        nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        with _aside(nearest):
+            pass
+    except OSError as error:
+        raise ValueError(f"{asked_for} can't be written: {reason(error)}.") from None
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A temporary folder inside `folder`, on the same file system: rename is atomic only within one."""
+    # It may have been renamed by the end.
+    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=folder, ignore_cleanup_errors=True) as temporary:
+        yield Path(temporary)
+
+
+def _flush(path: Path) -> None:
+    """Make the operating system write a file to the disk."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_names(folder: Path) -> None:
+    """The same for the names in a folder, which not every system can: Windows opens no folders."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def _replace(source: Path, target: Path, patience: float = PATIENCE) -> None:
+    """Rename `source` to `target`. A blocked one is tried again for some seconds, then `OSError` in one sentence."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError as error:
+            if time.monotonic() >= deadline:
+                raise OSError(
+                    f"{target} can't be replaced ({reason(error)}): close the program that uses it."
+                ) from None
+            time.sleep(0.05)
 
 
 @contextmanager
@@ -22,39 +124,137 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffix, because `keras.Model.save_weights` and `np.savez` look at it.
     If the block fails, the old file stays as it was and the temporary one is removed.
     """
-    path = Path(path)
+    path = as_path(path)
+    check_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own, on the same file system: rename is atomic only within one.
-    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=path.parent) as folder:
-        temporary = Path(folder) / path.name
+    with _aside(path.parent) as folder:
+        temporary = folder / path.name
         yield temporary
-        os.replace(temporary, path)
+        _flush(temporary)
+        _replace(temporary, path)
+        _flush_names(path.parent)
+
+
+@contextmanager
+def atomic_files(folder: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder. When the block succeeds, its files replace those in `folder` together, or not at all.
+
+    Renaming the temporary folder to `READY` is the one act that counts. From then on the new files are the folder's
+    own: `newest` finds them, and `settle` moves them into their places, again and again if it is interrupted.
+    """
+    folder = as_path(folder)
+    check_writable_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settle(folder)
+    with _aside(folder) as temporary:
+        yield temporary
+        for file in temporary.iterdir():
+            _flush(file)
+        _flush_names(temporary)
+        _replace(temporary, folder / READY)
+    _flush_names(folder)
+    settle(folder)
+
+
+def settle(folder: str | Path, patience: float = PATIENCE) -> None:
+    """Finish an `atomic_files` that was interrupted after its files were complete."""
+    folder = as_path(folder)
+    ready = folder / READY
+    if not ready.is_dir():
+        return
+    with suppress(FileNotFoundError):  # another process has just moved it
+        for file in sorted(ready.iterdir()):
+            _replace(file, folder / file.name, patience)
+    _flush_names(folder)
+    with suppress(OSError):
+        ready.rmdir()
+
+
+def newest(folder: str | Path, name: str) -> Path:
+    """Where a file that `atomic_files` wrote lies: in its place, or in `READY` while that is blocked or read-only."""
+    folder = as_path(folder)
+    with suppress(OSError):
+        settle(folder, patience=0)
+    return folder / READY / name if (folder / READY / name).is_file() else folder / name
+
+
+@contextmanager
+def held(folder: str | Path) -> Iterator[None]:
+    """Keep other processes from writing into `folder` while the block runs.
+
+    Raises `ValueError` that names the holder if another process holds the folder, or if it can't be written.
+    """
+    folder = as_path(folder)
+    check_writable_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    holder = folder / HOLDER
+    try:
+        lock = _locked(folder / LOCK)
+    except Timeout:
+        name = holder.read_text(encoding="utf-8", errors="replace") if holder.exists() else "another process"
+        raise ValueError(f"{folder} is in use by {name}: wait for it, or choose another folder.") from None
+    except OSError as error:
+        raise ValueError(f"{folder} can't be locked: {reason(error)}.") from None
+    try:
+        now = time.strftime("%Y-%m-%d %H:%M")
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}", encoding="utf-8")
+        yield
+    finally:
+        for file in (holder, folder / LOCK):
+            with suppress(OSError):  # Windows can't remove an open file: it stays, and does no harm
+                file.unlink()
+        lock.release()
+
+
+def _locked(path: Path) -> FileLock:
+    lock = FileLock(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # filelock, too, takes a file instead in some cases, and says so
+            lock.acquire(timeout=0)
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, Timeout) or getattr(error, "errno", errno.ENOSYS) not in NO_LOCKS:
+            raise
+        lock = SoftFileLock(path.with_name(LOCK_FILE))  # the file is there while the folder is held
+        lock.acquire(timeout=0)
+    return lock
 
 
 def remove_strays(folder: str | Path) -> None:
     """Remove the temporary folders of killed writes from a folder that nobody else writes to."""
-    for stray in Path(folder).glob(f"{ASIDE}*"):
-        shutil.rmtree(stray)
+    for stray in as_path(folder).glob(f"{ASIDE}*"):
+        shutil.rmtree(stray, ignore_errors=True)
 
 
 def write_rows(path: str | Path, rows: list[dict]) -> None:
     """Write a CSV file: a header with the names that all rows share, then one line per row."""
-    with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
-def read_rows(path: str | Path) -> list[dict[str, str]]:
-    """Read the rows of a CSV file; every value comes back as text."""
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+def read_rows(path: str | Path, columns: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Read the rows of a CSV file that has at least `columns`; every value comes back as text.
+
+    Raises `ValueError` in one sentence for a file that can't be read or lacks a column or a value.
+    """
+    try:
+        with open(as_file(path), newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ValueError(f"{path} can't be read as a table: {reason(error)}.") from None
+    missing = [name for name in columns if any(row.get(name) is None for row in rows)]
+    if missing or any(None in row or None in row.values() for row in rows):
+        raise ValueError(f"{path} is damaged: a row lacks {' or '.join(missing) or 'a value, or has too many'}.")
+    return rows
 
 
 def write_record(path: str | Path, record: dict) -> None:
     """Write a JSON file that ends with the SHA-256 of its content, by which `read_record` notices any change."""
+    text = json.dumps(record | {SEAL: _sha256_of_record(record)}, indent=1) + "\n"
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(record | {SEAL: _sha256_of_record(record)}, indent=1) + "\n")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def read_record(path: str | Path) -> dict:
@@ -63,7 +263,7 @@ def read_record(path: str | Path) -> dict:
     Raises `ValueError` if it can't be read or was altered, `OSError` if it is missing.
     """
     try:
-        record = json.loads(Path(path).read_text())
+        record = json.loads(as_file(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"it is no JSON file ({error})") from error
     if not isinstance(record, dict):
@@ -79,14 +279,7 @@ def _sha256_of_record(record: dict) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
-def reason(error: Exception) -> str:
-    """The cause of an error, in one line that can end a sentence."""
-    if isinstance(error, KeyError):
-        return f"{error.args[0]!r} is missing"
-    return str(error).strip().split("\n")[0].removesuffix(".") or type(error).__name__
-
-
 def sha256_of_file(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
+    with open(as_file(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,6 @@ Derived in notebook 04. `loop` runs it.
 import helpers.tools.quiet  # noqa: F401
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,16 +13,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers.checkpoints import load_checkpoint, save_checkpoint, save_denoiser
+from helpers.checkpoints import save_denoiser
 from helpers.data import make_dataset
 from helpers.diffusion import SCHEDULES
-from helpers.tools.distributed import broadcast, is_alone, is_chief
-from helpers.tools.files import remove_strays
+from helpers.tools.arrays import load_checkpoint, save_checkpoint
+from helpers.tools.checks import check_number, check_whole
+from helpers.tools.distributed import broadcast, is_alone, is_chief, versions
+from helpers.tools.files import reason, remove_strays
 from helpers.training.objective import TrainingConfig, training_loss, update_ema
 from helpers.training.optimizer import OPTIMIZERS
 from helpers.unet import UNetConfig, build_denoiser
 
 CHECKPOINT = "checkpoint.npz"
+HISTORY = ("step", "loss", "seconds")  # the columns of the history
 
 
 def train_step(
@@ -144,7 +146,7 @@ class Trainer:
         if not all(np.isfinite(array).all() for array in arrays["unet"]):
             raise FloatingPointError(f"the weights after step {self.step} are not finite: {folder} stays as it was.")
         state = {name: getattr(self, name) for name in ("step", "seconds", "history", "recent")}
-        state |= {"recipe": self.recipe, "data": self.data}
+        state |= {"recipe": self.recipe, "data": self.data, "versions": versions()}
         save_checkpoint(folder / CHECKPOINT, arrays, state)
         save_denoiser(folder, self.ema, self.recipe["training"] | self.data, self.history)
 
@@ -162,21 +164,38 @@ class Trainer:
     def _read(self, path: Path) -> None:
         arrays, state = load_checkpoint(path)
         remove_strays(path.parent)
-        remedy = "choose another folder, or replace it with --replace"
-        if state["recipe"] != self.recipe:
-            theirs, mine = ({**recipe["unet"], **recipe["training"]} for recipe in (state["recipe"], self.recipe))
-            other = [
-                f"{name} {theirs.get(name)!r}, not {mine[name]!r}" for name in mine if theirs.get(name) != mine[name]
-            ]
+        remedy = "choose another folder, or start anew with --replace"
+        if (recipe := state.get("recipe")) != self.recipe:
+            theirs, mine = (_settings(recipe) for recipe in (recipe, self.recipe))
+            changed = [name for name in mine if theirs.get(name) != mine[name]]
+            other = [f"{name} {theirs.get(name)!r:.60}, not {mine[name]!r}" for name in changed]
+            other = other or [f"unknown {sorted(theirs.keys() - mine.keys())!r:.60}"]
             raise ValueError(f"{path} belongs to another recipe: {', '.join(other)}; {remedy}.")
-        if state.get("data") != self.data:
-            theirs, mine = (_described(data) for data in (state.get("data") or {}, self.data))
-            raise ValueError(f"{path} belongs to another data set: {theirs}, not {mine}; {remedy}.")
-        for name, variables in self._parts().items():
+        if _digest(data := state.get("data")) != _digest(self.data):
+            raise ValueError(
+                f"{path} belongs to another data set: {_described(data)}, not {_described(self.data)}; {remedy}."
+            )
+        parts = self._parts()
+        mine = {name: [(tuple(variable.shape), variable.dtype) for variable in parts[name]] for name in parts}
+        if mine != {name: [(array.shape, array.dtype.name) for array in arrays.get(name, ())] for name in parts}:
+            raise ValueError(
+                f"{path} was written by {state.get('versions')!r:.200}, not by {versions()}, and doesn't fit; {remedy}."
+            )
+        try:
+            if not all(np.isfinite(array).all() for name in parts for array in arrays[name]):
+                raise ValueError("not all of its numbers are finite")
+            self.step = check_whole("step", state["step"], 0, self.config.steps)
+            self.seconds = check_number("seconds", state["seconds"], 0)
+            self.recent = [check_number("recent", loss, -np.inf) for loss in state["recent"]]
+            self.history = [
+                {name: check_number(name, row[name], -np.inf) for name in HISTORY} for row in state["history"]
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged: {reason(error)}; {remedy}.") from None
+        self.history = [row | {"step": int(row["step"])} for row in self.history]
+        for name, variables in parts.items():
             for variable, value in zip(variables, arrays[name], strict=True):
                 variable.assign(value)
-        for name in ("step", "seconds", "history", "recent"):
-            setattr(self, name, state[name])
 
     def _receive(self) -> None:
         """Give every worker the chief's step and variables."""
@@ -188,24 +207,18 @@ class Trainer:
             variable.assign(value)
 
 
-def _described(data: dict[str, str]) -> str:
+def _settings(recipe: object) -> dict:
+    """All settings of a recipe in one dictionary; empty if it has another form."""
+    parts = [recipe.get(name) for name in ("unet", "training")] if isinstance(recipe, dict) else []
+    return {name: value for part in parts if isinstance(part, dict) for name, value in part.items()}
+
+
+def _digest(data: object) -> object:
+    """The SHA-256 of a data set, whatever its file is called."""
+    return data.get("data_sha256") if isinstance(data, dict) else None
+
+
+def _described(data: object) -> str:
     """A data set for a sentence: its name and the beginning of its SHA-256."""
-    return f"{data.get('data', 'an unknown one')} with SHA-256 {data.get('data_sha256', '')[:12]}..."
-
-
-def one_stream_per_core(batch_size: int) -> int:
-    """Give each core its own piece of every batch, which is faster without a GPU; returns the number of pieces.
-
-    By default TensorFlow splits each operation over the cores, which then wait for each other after every one of
-    hundreds. Only the first use of TensorFlow in a process can change that; later calls return 1.
-    """
-    if tf.config.list_physical_devices("GPU"):
-        return 1
-    if tf.config.threading.get_intra_op_parallelism_threads() != 1:
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(1)
-        except RuntimeError:  # TensorFlow's threads have started already
-            return 1
-    # Not os.cpu_count(): a job, or a worker, may have been given only some of the machine's cores.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(streams for streams in range(1, cores + 1) if batch_size % streams == 0)
+    data = data if isinstance(data, dict) else {}
+    return f"{data.get('data', 'an unknown one')!r:.80} with SHA-256 {data.get('data_sha256', '')!r:.13}...'"

@@ -10,7 +10,7 @@ from keras import layers
 
 from helpers.data import load_mnist, make_dataset, to_model_range, training_split, validation_split
 from helpers.evaluation.classifiers import build_classifier, digit_accuracy
-from helpers.tools.files import atomic_write, sha256_of_file, write_record
+from helpers.tools.files import atomic_files, sha256_of_file, write_record
 
 
 def train_classifier(
@@ -63,12 +63,9 @@ def save_classifier(classifier: keras.Model, folder: Path) -> dict:
         "validation_accuracy": digit_accuracy(classifier, to_model_range(validation_images), validation_labels),
         "test_accuracy": digit_accuracy(classifier, to_model_range(mnist.test_images), mnist.test_labels),
     }
-    # Both are written before the first is renamed: a full disk leaves the old classifier, not parts of both.
-    with (
-        atomic_write(folder / f"{classifier.name}.json") as record_file,
-        atomic_write(folder / f"{classifier.name}.weights.h5") as weights_file,
-    ):
-        bare.save_weights(weights_file)
-        record["weights_sha256"] = sha256_of_file(weights_file)
-        write_record(record_file, record)
+    with atomic_files(folder) as temporary:
+        weights = temporary / f"{classifier.name}.weights.h5"
+        bare.save_weights(weights)
+        record["weights_sha256"] = sha256_of_file(weights)
+        write_record(temporary / f"{classifier.name}.json", record)
     return record

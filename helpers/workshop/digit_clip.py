@@ -8,8 +8,6 @@ train-clip` trains it.
 import dataclasses
 import json
 import math
-import os
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,11 +18,11 @@ from tokenizers.pre_tokenizers import ByteLevel
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from helpers.evaluation.clip import DIGESTS
 from helpers.tools.checks import check_number, check_whole
-from helpers.tools.command_line import interrupts_noted
-from helpers.tools.files import ASIDE, atomic_write, sha256_of_file, write_record
+from helpers.tools.clip_folder import DIGESTS
+from helpers.tools.files import atomic_files, atomic_write, held, reason, sha256_of_file, write_record
 from helpers.tools.progress import progress_bar
+from helpers.tools.signals import stops_noted
 from helpers.workshop.captions import describe, write_captions
 
 CHECKPOINT = "checkpoint.pt"
@@ -173,29 +171,44 @@ class DigitClipTrainer:
         """Resume from a checkpoint. Raises `ValueError` if it is damaged or belongs to another recipe."""
         try:
             state = torch.load(path, weights_only=True)
-        except Exception as error:  # a damaged archive can raise almost anything
-            raise ValueError(
-                f"{path} can't be resumed from ({type(error).__name__}); delete it to start anew."
-            ) from error
-        if state["config"] != dataclasses.asdict(self.config):
+            is_other = state["config"] != dataclasses.asdict(self.config)
+        except Exception as error:  # a damaged archive can raise almost anything, and give dangerous advice
+            raise ValueError(f"{path} can't be resumed from: it is damaged; delete it to start anew.") from error
+        if is_other:
             raise ValueError(f"{path} belongs to another recipe; delete it to start anew.")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
+        try:
+            self.step = check_whole("step", state["step"], 0, self.steps)
+            self.model.load_state_dict(state["model"])
+            self._check_moments(state["optimizer"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if not all(torch.isfinite(weight).all() for weight in self.model.parameters()):
+                raise ValueError("not all of its weights are finite")
+        except Exception as error:  # whatever follows from a value of another type
+            raise ValueError(f"{path} can't be resumed from ({reason(error)}); delete it to start anew.") from error
+
+    def _check_moments(self, state: dict) -> None:
+        """Raises almost anything unless it is the state of this optimizer, which PyTorch finds out only in a step."""
+        mine = self.optimizer.state_dict()["param_groups"]
+        if [group | {"lr": 0} for group in state["param_groups"]] != [group | {"lr": 0} for group in mine]:
+            raise ValueError("its optimizer has other settings")
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        for number, weight in enumerate(weights):
+            moments = {name: tuple(value.shape) for name, value in state["state"][number].items()}
+            if moments != {"step": (), "exp_avg": tuple(weight.shape), "exp_avg_sq": tuple(weight.shape)}:
+                raise ValueError("its optimizer belongs to other weights")
+            if not all(torch.isfinite(value).all() for value in state["state"][number].values()):
+                raise ValueError("not all numbers of its optimizer are finite")
 
 
 def save_digit_clip(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer) -> None:
-    """Write the standard files that `from_pretrained` reads, and their SHA-256, all complete before one is renamed."""
+    """Write the standard files that `from_pretrained` reads, and their SHA-256, together or not at all."""
     half = {"do_center_crop": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}  # pixels -> [-1, 1]
     processor = CLIPImageProcessorPil(size={"height": 28, "width": 28}, **half)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=ASIDE, dir=folder.parent) as temporary:
+    with atomic_files(folder) as temporary:
         for part in (model, tokenizer, processor):
             part.save_pretrained(temporary)
-        files = sorted(Path(temporary).iterdir())
-        write_record(Path(temporary) / DIGESTS, {file.name: sha256_of_file(file) for file in files})
-        for name in [file.name for file in files] + [DIGESTS]:
-            os.replace(Path(temporary) / name, folder / name)
+        files = sorted(temporary.iterdir())
+        write_record(temporary / DIGESTS, {file.name: sha256_of_file(file) for file in files})
 
 
 def train_digit_clip(
@@ -210,22 +223,28 @@ def train_digit_clip(
     Ctrl-C saves, then raises `KeyboardInterrupt`; the same call then resumes as if there had been no interruption.
     Raises `ValueError` for a checkpoint that is damaged or of another recipe, and `FloatingPointError` as `advance`.
     """
-    trainer, checkpoint = DigitClipTrainer(config, pictures, labels), Path(folder) / CHECKPOINT
-    if checkpoint.exists():
-        trainer.restore(checkpoint)
+    folder = Path(folder)
+    with held(folder):
+        trainer, checkpoint = DigitClipTrainer(config, pictures, labels), folder / CHECKPOINT
+        if checkpoint.exists():
+            trainer.restore(checkpoint)
+        _run(trainer, checkpoint, save_every_seconds)
+        save_digit_clip(folder, trainer.model.eval(), trainer.tokenizer)
+        checkpoint.unlink(missing_ok=True)
+    return trainer.model
+
+
+def _run(trainer: DigitClipTrainer, checkpoint: Path, save_every_seconds: float) -> None:
     last_save = time.monotonic()
     bar = progress_bar(total=trainer.steps, done=trainer.step)
-    with bar, interrupts_noted() as interrupted:
+    with bar, stops_noted() as stopped:
         while trainer.step < trainer.steps:
             loss = trainer.advance()
             bar.update()
             if trainer.step % 20 == 0:
                 bar.set_postfix_str(f"loss {loss:.3f}")
-            if interrupted.is_set() or time.monotonic() - last_save > save_every_seconds:
+            if stopped.is_set() or time.monotonic() - last_save > save_every_seconds:
                 trainer.save_checkpoint(checkpoint)
                 last_save = time.monotonic()
-            if interrupted.is_set():
-                raise KeyboardInterrupt(f"Stopped after step {trainer.step}, saved in {folder}.")
-    save_digit_clip(Path(folder), trainer.model.eval(), trainer.tokenizer)
-    checkpoint.unlink(missing_ok=True)
-    return trainer.model
+            if stopped.is_set():
+                raise KeyboardInterrupt(f"Stopped after step {trainer.step}, saved in {checkpoint.parent}.")

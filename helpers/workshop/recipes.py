@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from helpers.data import load_mnist, training_split
 from helpers.sampling.sampler import SamplerSettings
-from helpers.tools.files import atomic_write
+from helpers.tools.checks import check_whole
+from helpers.tools.cores import one_stream_per_core
+from helpers.tools.files import as_file, atomic_write, read_rows, reason
 from helpers.training.loop import train
 from helpers.training.objective import TrainingConfig
-from helpers.training.trainer import one_stream_per_core
 from helpers.unet import UNetConfig
 from helpers.workshop.tuning import Yardstick
 
@@ -66,6 +67,23 @@ def updates_in(minutes: float, recipe: Recipe, streams: int) -> int:
     return int(minutes * 60 / min(end - start for start, end in zip(ends, ends[1:], strict=False)) * 10)
 
 
+def _planned(plan: Path) -> int:
+    """The number of updates that was written down. Raises `ValueError` if the file is damaged."""
+    try:
+        return check_whole("the number of updates", json.loads(as_file(plan).read_text(encoding="utf-8")), 1)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{plan} is damaged ({reason(error)}); delete it to count the updates again.") from error
+
+
+def finished_rows(path: Path) -> list[dict[str, str]]:
+    """The finished rows of a comparison. Raises `ValueError`, which names the file, if it is damaged."""
+    rows = read_rows(path, ("recipe", "seed"))
+    for row in rows:
+        if not row["seed"].isdecimal():
+            raise ValueError(f"{path} is damaged: seed must be a whole number, not {row['seed']!r:.60}.")
+    return rows
+
+
 def run(name: str, seed: int, minutes: float, yardstick: Yardstick, out: Path) -> dict:
     """Train one recipe, or resume its training, and measure it; returns its row."""
     recipe = RECIPES[name]
@@ -74,7 +92,7 @@ def run(name: str, seed: int, minutes: float, yardstick: Yardstick, out: Path) -
     if not plan.exists():
         with atomic_write(plan) as temporary:
             temporary.write_text(json.dumps(updates_in(minutes, recipe, streams)), encoding="utf-8")
-    config = TrainingConfig(steps=json.loads(plan.read_text(encoding="utf-8")), seed=seed, **recipe.training)
+    config = TrainingConfig(steps=_planned(plan), seed=seed, **recipe.training)
     images, labels = training_split(load_mnist())
     denoiser, _ = train(UNetConfig(**recipe.unet), config, images, labels, out / name / f"seed-{seed}", streams=streams)
     row = {"recipe": name, "seed": seed, "parameters": denoiser.unet.count_params(), "updates": config.steps}

@@ -11,8 +11,8 @@ halves; `measures` shows that it copies no image. Whole recipes are compared wit
 (see `recipes`), because a network must not profit from memorising its own training images.
 """
 
-import ast
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,8 +26,8 @@ from helpers.evaluation.classifiers import digit_accuracy, extract_features, loa
 from helpers.evaluation.measures import Reference
 from helpers.evaluation.metrics import draw_with_counts, frechet_distance, training_value
 from helpers.sampling.sampler import SamplerSettings, sample
-from helpers.tools.checks import check_whole
-from helpers.tools.files import read_rows, sha256_of_file, write_rows
+from helpers.tools.checks import check_number, check_whole
+from helpers.tools.files import read_rows, reason, sha256_of_file, write_rows
 from helpers.unet import Denoiser
 
 SOLVER = ("dpm++", 20, 0.0)
@@ -43,6 +43,7 @@ FLOOR_DRAWS = 3  # of real training images
 WORK = Path("runs/tuning")  # for unfinished tables
 WANTED_ACCURACY = 0.993  # of the default, which is the best teacher among the finalists that reach it
 FINALIST_ACCURACY = 0.992  # a little lower, because with two thousand images chance moves the share by 0.002
+COLUMNS = ("nfe", "accuracy", "ratio")  # that finalists are chosen by
 FINALIST_NFE = 32  # at most: a 10x10 grid in less than two seconds on two cores
 
 
@@ -120,7 +121,7 @@ def measure_all(
     denoiser = load_digits_denoiser(network)
     depends_on = (sha256_of_file(network / "unet.weights.h5"), images, seed, teach)
     kept = work / f"{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:16]}.csv"
-    rows = read_rows(kept) if kept.exists() else []
+    rows = read_table(kept, [name for name in Quality._fields if teach or name != "taught"]) if kept.exists() else []
     yardstick = Yardstick(images)
     for setting in settings:
         named = {name: str(value) if value is not None else "" for name, value in asdict(setting).items()}
@@ -151,9 +152,29 @@ def front_settings() -> list[SamplerSettings]:
 
 
 def as_setting(row: dict[str, str]) -> SamplerSettings:
-    """The setting of a row of the table."""
-    interval = ast.literal_eval(row["guidance_interval"]) if row["guidance_interval"] else None
-    return SamplerSettings(row["method"], int(row["steps"]), float(row["eta"]), float(row["guidance_scale"]), interval)
+    """The setting of a row of the table. Raises `ValueError` for a damaged row."""
+    interval = re.fullmatch(r"\((\d+), (\d+)\)", row["guidance_interval"])
+    if row["guidance_interval"] and not interval:
+        raise ValueError(f"guidance_interval must be (first, last) or empty, not {row['guidance_interval']!r}.")
+    first_and_last = (int(interval[1]), int(interval[2])) if interval else None
+    eta, scale = float(row["eta"]), float(row["guidance_scale"])
+    return SamplerSettings(row["method"], int(row["steps"]), eta, scale, first_and_last)
+
+
+def read_table(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, str]]:
+    """The rows of a table, each with a setting and a finite number in each of the columns.
+
+    Raises `ValueError`, which names the file, if it is damaged.
+    """
+    rows = read_rows(path, (*SamplerSettings.__dataclass_fields__, *columns))
+    try:
+        for row in rows:
+            as_setting(row)
+            for name in columns:
+                check_number(name, int(row[name]) if name == "nfe" else float(row[name]), -np.inf)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {reason(error)}.") from error
+    return rows
 
 
 def finalists(*tables: Sequence[dict[str, str]]) -> list[SamplerSettings]:
