@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
+from helpers.checkpoints import load_denoiser, save_denoiser
 from helpers.custom_data import NAMES, classify_shapes, draw_shapes, load_pictures, network_for, share_as_requested
 from helpers.data import DataError, to_model_range, to_pixels
+from helpers.sampling.labels import parse_labels
+from helpers.tools import arrays
+from helpers.tools.files import read_record, write_record
 from helpers.unet import UNetConfig
-from tests.conftest import said
+from tests.conftest import lively, said
 
 
 def written(path, **arrays):
@@ -119,3 +123,105 @@ def test_a_missing_file_and_no_archive(tmp_path):
     (tmp_path / "mine.npz").write_bytes(b"PK\x03\x04 half an archive")
     with pytest.raises(DataError, match=r"mine\.npz can't be read .*np\.savez"):
         load_pictures(tmp_path / "mine.npz")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "b\x1b[2J", "c"], "printable characters each, not 'b\\x1b[2J'"),
+        (["a", "b\nc", "d"], "printable characters each, not 'b\\nc'"),
+        (["a", "b\u202ec", "d"], "printable characters each, not 'b\\u202ec'"),  # writes from right to left
+        (["a", "b\u2028c", "d"], "printable characters each"),
+        (["a", "b\ud800", "c"], "printable characters each"),
+        (["a", "b" * 101, "c"], "at most 100 printable characters each, not 'bbbb"),
+        (["a", "b" * 100_000, "c"], "at most 1,000 names of at most 100 characters, not 3 of up to 100,000"),
+        (["a"] * 1_001, "at most 1,000 names of at most 100 characters, not 1,001 of up to 1"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_names_that_are_no_names(names, message, tmp_path):
+    path = written(tmp_path / "mine.npz", images=IMAGES, labels=LABELS, class_names=np.array(names))
+    with pytest.raises(ValueError) as raised:
+        load_pictures(path)
+    assert message in said(raised) and "\x1b" not in said(raised) and len(said(raised)) < 300
+
+
+def test_names_that_no_text_can_hold(tmp_path):
+    """Numbers beyond the last character of Unicode."""
+    names = np.frombuffer(np.uint32([97, 98, 0x110000]).tobytes(), "<U1")
+    with pytest.raises((ValueError, DataError)) as raised:
+        load_pictures(written(tmp_path / "mine.npz", images=IMAGES, labels=LABELS, class_names=names))
+    said(raised)
+
+
+@pytest.mark.parametrize(
+    ("forms", "message"),
+    [
+        ({"images": ((2_000_000, 64, 64), "|u1")}, "images must be at most 1,000,000, not 2,000,000"),
+        ({"images": ((200, 16, 16), "|V1000000")}, "images must be uint8 in 0..255, not |V1000000"),
+        ({"labels": ((10**9,), "<i8")}, "labels must be (200,) whole numbers, one per picture, not (1000000000,)"),
+        ({"labels": ((200,), "<U1000000")}, "labels must be (200,) whole numbers"),
+        ({"labels": ((200,), "<m8[s]")}, "labels must be (200,) whole numbers, one per picture, not (200,) timedelta"),
+        ({"labels": ((200,), "|b1")}, "labels must be (200,) whole numbers, one per picture, not (200,) bool"),
+        ({"class_names": ((10**9,), "<U1")}, "class_names must be at most 1,000 names"),
+        ({"class_names": ((3,), "<U100000000")}, "class_names must be at most 1,000 names of at most 100 characters"),
+        ({"class_names": ((3,), "|S5")}, "class_names must be a list of texts, not (3,) |S5"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_forms_are_refused_before_anything_is_unpacked(forms, message, tmp_path, monkeypatch):
+    """Their entries are as large as their headers say, so that this is not what is refused."""
+    whole = {"images": ((200, 16, 16), "|u1"), "labels": ((200,), "<i8"), "class_names": ((3,), "<U1")}
+    monkeypatch.setattr(arrays, "_form", lambda file, name, size: arrays.Form(*whole_forms[name]))
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("unpacked before it was refused"))
+    whole_forms = {name: (shape, np.dtype(dtype)) for name, (shape, dtype) in (whole | forms).items()}
+    with pytest.raises(ValueError) as raised:
+        load_pictures(written(tmp_path / "mine.npz", images=IMAGES, labels=LABELS, class_names=["a", "b", "c"]))
+    assert message in said(raised)
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize("form", [COMPOSED, DECOMPOSED])
+def test_a_name_is_the_same_however_its_accent_was_typed(form, tmp_path):
+    path = written(tmp_path / "mine.npz", images=IMAGES, labels=LABELS, class_names=[form, "th\u00e9", "\uac00"])
+    config = network_for(load_pictures(path), widths=(8, 8), heads=2)
+    assert config.class_names == (COMPOSED, "th\u00e9", "\uac00")
+    assert UNetConfig(num_classes=3, class_names=(form, "the\u0301", "\u1100\u1161")).class_names == config.class_names
+    for text in (COMPOSED, DECOMPOSED, f"{COMPOSED}, {DECOMPOSED}", "the\u0301", "\u1100\u1161"):
+        assert set(parse_labels(text, config)) <= {0, 1, 2} and parse_labels(text, config)[0] in (0, 1, 2)
+    np.testing.assert_array_equal(parse_labels(f"{DECOMPOSED},{COMPOSED},the\u0301", config), [0, 0, 1])
+
+
+def test_names_that_differ_only_in_their_accents_typing_are_the_same_name():
+    with pytest.raises(ValueError, match="class_names must be 2 different names or none"):
+        UNetConfig(num_classes=2, class_names=(COMPOSED, DECOMPOSED))
+    names = (COMPOSED * 25, DECOMPOSED * 25)  # 100 and 125 characters: both are the same 100
+    with pytest.raises(ValueError, match="different names"):
+        UNetConfig(num_classes=2, class_names=names)
+
+
+@pytest.mark.parametrize("form", [COMPOSED, DECOMPOSED])
+def test_a_networks_folder_keeps_its_names_in_either_form(form, schedule, tmp_path):
+    config = UNetConfig(widths=(8, 8), embedding_width=16, heads=2, num_classes=2, class_names=(COMPOSED, "th\u00e9"))
+    save_denoiser(tmp_path, lively(config, schedule), {}, [])
+    record = read_record(tmp_path / "config.json")
+    record["unet"]["class_names"] = [form, "the\u0301"]
+    write_record(tmp_path / "config.json", record)
+    assert load_denoiser(tmp_path).config == config
+
+
+@pytest.mark.parametrize("names", [[1, 2], ["a", None], ["a", ["b"]], "ab", {"a": 1, "b\n": 2}, 7, None])
+def test_a_config_whose_names_are_none(names, schedule, tmp_path):
+    config = UNetConfig(widths=(8, 8), embedding_width=16, heads=2, num_classes=2)
+    save_denoiser(tmp_path, lively(config, schedule), {}, [])
+    record = read_record(tmp_path / "config.json")
+    record["unet"]["class_names"] = names
+    write_record(tmp_path / "config.json", record)
+    if names == "ab":  # two names of one character
+        assert load_denoiser(tmp_path).config.class_names == ("a", "b")
+        return
+    with pytest.raises(ValueError, match=r"config\.json is damaged") as raised:
+        load_denoiser(tmp_path)
+    said(raised)

@@ -62,6 +62,7 @@ def test_an_untrained_block_passes_its_input_on():
 def test_attention_only_at_seven_by_seven(shipped_size):
     attention = [layer for layer in shipped_size.layers if isinstance(layer, keras.layers.MultiHeadAttention)]
     assert [layer.output.shape for layer in attention] == [(None, 49, 96)]
+    assert [attention[0].get_config()[name] for name in ("num_heads", "key_dim")] == [4, 24]
 
 
 def test_attention_is_added_to_its_raw_input():

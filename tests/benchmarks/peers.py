@@ -11,12 +11,12 @@ evaluates the network twice for each image, so they draw twice as many images: 2
 import helpers.tools.quiet  # noqa: F401
 
 import argparse
-import os
 import sys
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
+from joblib import cpu_count
 
 from helpers.checkpoints import load_denoiser
 from helpers.data import load_mnist, training_split
@@ -122,7 +122,7 @@ def run(_: argparse.Namespace) -> None:
     """Print both sides and their ratios. TensorFlow, which the course needs, is loaded on both sides."""
     parameters = load_denoiser().unet.count_params()
     theirs = count_parameters(peer_unet(parameters))
-    print(f"{parameters:,} parameters here, {theirs:,} in UNet2DModel; {os.cpu_count()} cores, float32")
+    print(f"{parameters:,} parameters here, {theirs:,} in UNet2DModel; {cpu_count()} cores, float32")
     (speed, _), memory = alone(training_figures, "float32")
     peer_speed, peer_memory = alone(peer_training_images_per_second, parameters)
     comparisons = [

@@ -22,9 +22,10 @@ import tensorflow as tf
 from helpers.data import load_mnist, training_split
 from helpers.tools.checks import check_whole
 from helpers.tools.command_line import CommandLine, run_command
+from helpers.tools.cores import one_stream_per_core, pieces_of
 from helpers.tools.distributed import make_strategy
 from helpers.training.objective import TrainingConfig
-from helpers.training.trainer import Trainer, batches, one_stream_per_core
+from helpers.training.trainer import Trainer, batches
 from helpers.unet import UNetConfig
 from tests.benchmarks.processes import print_row
 from tests.benchmarks.profiling import median_seconds
@@ -52,13 +53,15 @@ def measure(
 
     Only for a new process, in which TensorFlow has computed nothing yet.
     """
-    os.sched_setaffinity(0, cores)
+    if hasattr(os, "sched_setaffinity"):  # `run` asks for it
+        os.sched_setaffinity(0, cores)
     tf.config.set_visible_devices([], "GPU")  # this compares cores
     config = TrainingConfig()
     streams = one_stream_per_core(config.batch_size)
     if tf_config:
         os.environ["TF_CONFIG"] = tf_config
     strategy = make_strategy("multiworker" if tf_config else "none")
+    streams = pieces_of(config.batch_size // strategy.num_replicas_in_sync, streams)
     trainer = Trainer(network or UNetConfig(), config, strategy, streams)
     pictures = training_split(load_mnist())
     data = iter(strategy.distribute_datasets_from_function(lambda context: batches(*pictures, config, 0, context)))

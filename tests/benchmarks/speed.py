@@ -6,20 +6,21 @@ Sampling, training and the profile run in a process each, so that their peak mem
 import helpers.tools.quiet  # noqa: F401
 
 import argparse
-import os
 import sys
 import time
 
 import numpy as np
 import tensorflow as tf
+from joblib import cpu_count
 
 from helpers.checkpoints import load_denoiser
 from helpers.data import load_mnist, training_split
 from helpers.sampling.sampler import SamplerSettings, sample
 from helpers.tools.checks import check_whole
 from helpers.tools.command_line import CommandLine, run_command
+from helpers.tools.cores import one_stream_per_core
 from helpers.training.objective import TrainingConfig
-from helpers.training.trainer import Trainer, batches, one_stream_per_core
+from helpers.training.trainer import Trainer, batches
 from helpers.unet import UNetConfig
 from tests.benchmarks.processes import alone, print_row
 from tests.benchmarks.profiling import convolution_flops, convolution_peak, median_seconds, seconds_by_kind
@@ -71,7 +72,7 @@ def profile() -> tuple[float, dict[str, float]]:
 def run(arguments: argparse.Namespace) -> None:
     """Print the figures of sampling and training, and where the time goes."""
     repeats = check_whole("--repeats", arguments.repeats, 1)
-    print(f"{os.cpu_count()} cores, TensorFlow {tf.__version__}; medians of {repeats} warm calls")
+    print(f"{cpu_count()} cores, TensorFlow {tf.__version__}; medians of {repeats} warm calls")
     print_row("memory of a process that only imported", f"{alone(nothing)[1]:8.2f} GiB")
     rows, memory = alone(sampling_rows, repeats)
     for what, seconds in rows:

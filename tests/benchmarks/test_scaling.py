@@ -1,5 +1,7 @@
 """The report, from stand-ins; one measurement that runs."""
 
+import os
+
 import pytest
 
 from helpers.training.objective import TrainingConfig
@@ -41,9 +43,10 @@ def test_the_report_compares_what_was_measured(monkeypatch, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="processes can't be bound to cores")
 def test_two_workers_are_measured_for_real():
     """On a machine with one core it runs too, with both workers on that core."""
-    cores, ports = sorted(scaling.os.sched_getaffinity(0)), free_ports(2)
+    cores, ports = sorted(os.sched_getaffinity(0)), free_ports(2)
     tasks = [([core], 1, scaling.loopback_cluster(ports, i), TINY) for i, core in enumerate((cores[0], cores[-1]))]
     first, second = scaling.measure_apart(tasks)
     assert first.gradient_bytes == second.gradient_bytes == 4 * build_unet(TINY).count_params()

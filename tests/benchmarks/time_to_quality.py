@@ -16,8 +16,9 @@ from helpers.data import load_mnist, training_split
 from helpers.evaluation.classifiers import digit_accuracy, load_classifier
 from helpers.sampling.sampler import SamplerSettings, sample
 from helpers.tools.command_line import CommandLine, run_command
+from helpers.tools.cores import one_stream_per_core
 from helpers.training.objective import TrainingConfig
-from helpers.training.trainer import Trainer, batches, one_stream_per_core
+from helpers.training.trainer import Trainer, batches
 from helpers.unet import UNetConfig
 from tests.benchmarks.processes import alone, print_row
 

@@ -7,13 +7,13 @@ from helpers.__main__ import main
 from helpers.checkpoints import save_denoiser
 from helpers.data import to_model_range
 from helpers.sampling.sampler import Samples
-from tests.conftest import TINY
+from tests.conftest import OF_DIGITS, TINY
 
 
 @pytest.fixture
 def network(lively_denoiser, tmp_path):
     """The folder of a tiny network of digits."""
-    save_denoiser(tmp_path / "network", lively_denoiser, {"data": "MNIST"}, [])
+    save_denoiser(tmp_path / "network", lively_denoiser, OF_DIGITS, [])
     return tmp_path / "network"
 
 
@@ -42,4 +42,4 @@ def test_refused_before_any_work(network, shapes_denoiser, capsys):
     assert capsys.readouterr().err == "error: --images must be a whole number in 20..1000000, not 5.\n"
     save_denoiser(network, shapes_denoiser, {"data": "shapes.npz"}, [])
     assert main(["accuracy", str(network)]) == 2
-    assert "only networks that draw MNIST's digits can be judged" in capsys.readouterr().err
+    assert "isn't MNIST's training set" in capsys.readouterr().err

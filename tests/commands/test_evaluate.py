@@ -6,6 +6,8 @@ from helpers.__main__ import main
 from helpers.checkpoints import save_denoiser
 from helpers.evaluation.report_card import REPORT, work_folder
 from helpers.tools.files import read_record
+from tests.conftest import OF_DIGITS
+from tests.repository.disk import read_only
 
 
 @pytest.fixture(autouse=True)
@@ -64,11 +66,11 @@ def test_the_report_lies_in_the_networks_folder(network, evaluated, tmp_path, ca
 
 def test_the_report_of_a_network_that_ships_goes_to_runs(assets, evaluated, tmp_path):
     (assets / "pretrained").mkdir()
-    (assets / "pretrained" / REPORT).write_text("shipped")
+    (assets / "pretrained" / REPORT).write_text("shipped", encoding="utf-8")
     for number, arguments in enumerate(([], ["assets/pretrained"]), 1):  # the first is the default
         assert main(["evaluate", *arguments, "--replace"]) == 0
         assert read_record(tmp_path / "runs" / "pretrained" / REPORT)["number"] == number
-    assert (assets / "pretrained" / REPORT).read_text() == "shipped"
+    assert (assets / "pretrained" / REPORT).read_text(encoding="utf-8") == "shipped"
 
 
 def test_a_finished_report_is_replaced_only_on_request(network, evaluated, tmp_path, capsys):
@@ -83,6 +85,25 @@ def test_a_finished_report_is_replaced_only_on_request(network, evaluated, tmp_p
         assert read_record(file)["number"] == before + 2
 
 
+def test_a_report_that_another_process_wrote_in_the_meantime_stays(network, evaluated, monkeypatch, capsys):
+    def slow(network, images, seed, work):
+        (network / REPORT).write_text("of another process", encoding="utf-8")
+        return {"images": images}
+
+    monkeypatch.setattr("helpers.evaluation.report_card.evaluate", slow)
+    assert main(["evaluate", str(network)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert (network / REPORT).read_text(encoding="utf-8") == "of another process"
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "reports/mine.json"]])
+def test_a_folder_that_cannot_be_written_is_noticed_before_any_work(network, evaluated, out, capsys):
+    with read_only():
+        assert main(["evaluate", str(network), *out]) == 2
+    wanted = out[1] if out else network / REPORT
+    assert capsys.readouterr().err == f"error: {wanted} can't be written: Read-only file system.\n" and evaluated == []
+
+
 def test_ctrl_c_keeps_what_is_finished(network, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -94,7 +115,7 @@ def test_ctrl_c_keeps_what_is_finished(network, monkeypatch, capsys):
 
 
 def test_refused_before_any_work(network, lively_denoiser, tmp_path, capsys):
-    save_denoiser(tmp_path / "tiny", lively_denoiser, {"data": "MNIST"}, [])
+    save_denoiser(tmp_path / "tiny", lively_denoiser, OF_DIGITS, [])
     for arguments, message in (
         ([str(tmp_path / "tiny"), "--images", "100"], "images must be a whole number in 500..10000, not 100"),
         ([str(network)], "is not a trained network: config.json is missing"),

@@ -20,7 +20,7 @@ def made(monkeypatch):
         assert validation  # no recipe is chosen by images that it was trained on
 
     monkeypatch.setattr("helpers.workshop.tuning.Yardstick", yardstick)
-    monkeypatch.setattr("helpers.training.trainer.one_stream_per_core", lambda batch_size: 1)
+    monkeypatch.setattr("helpers.tools.cores.one_stream_per_core", lambda batch_size: 1)
     monkeypatch.setattr(recipes, "RECIPES", {"one": None, "two": None})
     monkeypatch.setattr(recipes, "run", run)
     return rows
@@ -74,6 +74,28 @@ def test_refused_before_any_work(made, arguments, message, tmp_path, capsys):
     assert main(["recipes", *arguments, "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err == f"error: {message}\n"
     assert made == [] and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        ("recipes.csv", "recipe,seed\none,zero\n", "recipes.csv is damaged: seed must be a whole number, not 'zero'"),
+        ("recipes.csv", "recipe,seed\none,0.0\n", "seed must be a whole number, not '0.0'"),
+        ("recipes.csv", "recipe,seed\none,-1\n", "seed must be a whole number, not '-1'"),
+        ("recipes.csv", "recipe,seed\none\n", "recipes.csv is damaged: a row lacks seed"),
+        ("recipes.csv", "name,seed\none,0\n", "recipes.csv is damaged: a row lacks recipe"),
+        ("recipes.csv", "recipe,seed\none,0,7\n", "recipes.csv is damaged: a row lacks a value, or has too many"),
+        ("comparison.json", "{", "comparison.json is damaged: it is no JSON file"),
+        ("comparison.json", "[300]", "comparison.json is damaged: it holds a list"),
+        ("comparison.json", '{"minutes": "8"}', "compares with other --minutes or --images"),
+        ("comparison.json", '{"minutes": NaN, "images": 2000}', "compares with other --minutes or --images"),
+    ],
+)
+def test_damaged_files_are_named(made, file, text, why, tmp_path, capsys):
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    assert main(["recipes", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert why in error and str(tmp_path) in error and error.count("\n") == 1 and made == []
 
 
 def test_rows_of_an_older_version_are_kept(made, tmp_path):

@@ -11,6 +11,7 @@ from helpers.__main__ import main
 from helpers.checkpoints import PRETRAINED
 from helpers.data import to_pixels
 from helpers.display.images import decode_png, image_grid
+from helpers.sampling import sampler
 from helpers.sampling.sampler import SamplerSettings, sample
 from tests.conftest import TINY, lively
 
@@ -150,11 +151,17 @@ def test_many_digits_show_their_progress(tiny, capsys):
         (["7", "--method", "euler"], "argument --method: invalid choice: 'euler'"),
         (["7", "--seed", "-1"], "seed must be"),
         (["7", "--out", "digits.jpg"], "--out must be a file that ends in .png, .gif or .webp, not 'digits.jpg'"),
-        (["7", "--out", ""], "--out must be a file"),
+        (["7", "--out", ""], "argument --out: the path must not be empty"),
+        (["7" * 1_000, "--frames", "21"], "digits times frames must be at most 10,000, not 1000 x 21"),
+        (["7" * 1_000, "--out", "7.gif"], "digits times frames must be at most 10,000, not 1000 x 21"),
+        (["7" * 477, "--frames", "21"], "digits times frames must be at most 10,000, not 477 x 21"),
+        (["7" * 5_001, "--steps", "1", "--frames", "2"], "at most 10,000, not 5001 x 2"),
+        (["7" * 100, "--method", "ddpm", "--out", "7.webp"], "at most 10,000, not 100 x 101"),
         ([], "the following arguments are required: digits"),
     ],
 )
-def test_what_is_wrong_is_one_line(arguments, message, tiny, capsys):
+def test_what_is_wrong_is_one_line(arguments, message, tiny, monkeypatch, capsys):
+    monkeypatch.setattr(sampler, "_compiled_loop", lambda *_: pytest.fail("drawn before it was refused"))
     try:
         code = main(["sample", *arguments])
     except SystemExit as stop:  # what argparse itself refuses

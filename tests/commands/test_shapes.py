@@ -93,7 +93,7 @@ def test_a_data_set_that_is_refused(arguments, message, tmp_path, monkeypatch, c
 def test_the_network_fits_the_pictures_and_names_them(trained):
     size = {"image_size": 32, "channels": 3, "num_classes": 4, "class_names": NAMES}
     assert load_denoiser(trained).config == UNetConfig(widths=(8, 8), embedding_width=16, **size)
-    recipe = json.loads((trained / "config.json").read_text())["training"]
+    recipe = json.loads((trained / "config.json").read_text(encoding="utf-8"))["training"]
     images, labels, _ = load_pictures(trained.parent / "shapes.npz")
     assert recipe["data"] == "shapes.npz" and recipe["data_sha256"] == digest_of(images, labels)
 
@@ -107,8 +107,8 @@ def test_the_same_command_resumes_and_other_pictures_are_refused(trained, tmp_pa
     np.savez(tmp_path / "other.npz", **pictures._replace(images=pictures.images[::-1])._asdict())
     assert train(tmp_path / "other.npz", folder, *BRIEF) == 2
     pattern = (
-        r"error: .*checkpoint.npz belongs to another data set: shapes.npz with SHA-256 \w{12}..., "
-        r"not other.npz .* replace it with --replace\.\n"
+        r"error: .*checkpoint.npz belongs to another data set: 'shapes.npz' with SHA-256 '\w{12}...', "
+        r"not 'other.npz' .* start anew with --replace\.\n"
     )
     assert re.fullmatch(pattern, capsys.readouterr().err)
     assert (folder / "checkpoint.npz").read_bytes() == before
@@ -171,7 +171,7 @@ def test_measures_of_digits_refuse_other_pictures(trained, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     for command in ("accuracy", "evaluate", "validate", "tune"):
         said = refusal(capsys, command, trained)
-        assert said.endswith("was trained on shapes.npz: only networks that draw MNIST's digits can be judged.\n")
+        assert said.endswith("can't be judged as digits: by its SHA-256, 'shapes.npz' isn't MNIST's training set.\n")
     assert list(tmp_path.iterdir()) == []
 
 

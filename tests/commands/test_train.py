@@ -4,15 +4,18 @@
 """
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from helpers.__main__ import main
-from helpers.checkpoints import PRETRAINED, save_checkpoint
+from helpers.checkpoints import PRETRAINED
 from helpers.custom_data import NAMES, draw_shapes
 from helpers.data import training_split
+from helpers.tools import cores, distributed
+from helpers.tools.arrays import save_checkpoint
 from helpers.training import loop, trainer
 from helpers.training.objective import TrainingConfig
 from helpers.unet import UNetConfig
@@ -77,10 +80,13 @@ def test_every_option_is_passed_on(calls):
 
 
 def test_every_core_has_a_stream(calls, monkeypatch):
-    """As many pieces as `one_stream_per_core` says, or a divisor that splits a device's batch evenly."""
-    monkeypatch.setattr(trainer, "one_stream_per_core", lambda batch_size: batch_size // 4)
-    assert main(["train", "--out", "new", "--batch-size", "24"]) == 0
-    assert calls[0].options["streams"] == 6
+    """As many pieces as `one_stream_per_core` says, or fewer if a device has only a part of the batch."""
+    monkeypatch.setattr(cores, "one_stream_per_core", lambda batch_size: batch_size // 8)
+    devices = SimpleNamespace(num_replicas_in_sync=1, cluster_resolver=None)
+    monkeypatch.setattr(distributed, "make_strategy", lambda *_: devices)
+    for devices.num_replicas_in_sync, streams in ((1, 6), (2, 3), (3, 2), (6, 1), (48, 1), (96, 1)):
+        assert main(["train", "--out", "new", "--batch-size", "48"]) == 0
+        assert calls.pop().options["streams"] == streams
 
 
 def test_pictures_of_your_own(calls):

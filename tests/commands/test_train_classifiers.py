@@ -1,8 +1,11 @@
 """`python -m helpers train-classifiers`: resumes unasked, replaces only on request. The training itself is replaced."""
 
+import os
+
 import pytest
 
 from helpers.__main__ import main
+from helpers.tools.files import READY, held
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +20,7 @@ def trained(tmp_path, monkeypatch):
     def save(role, folder):
         assert folder.resolve().is_relative_to(tmp_path)  # never into assets/, even if a test fails
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{role}.json").write_text(str(len(trainings)))
+        (folder / f"{role}.json").write_text(str(len(trainings)), encoding="utf-8")
         return {"test_accuracy": 0.99}
 
     monkeypatch.chdir(tmp_path)
@@ -34,14 +37,14 @@ def test_both_are_trained_into_runs(trained, tmp_path, capsys):
 
 
 def test_finished_classifiers_are_replaced_only_on_request(trained, tmp_path, capsys):
-    (tmp_path / "features.json").write_text("finished")
+    (tmp_path / "features.json").write_text("finished", encoding="utf-8")
     assert main(["train-classifiers", "--out", str(tmp_path)]) == 0
-    assert trained == [("judge", 16, 0)] and (tmp_path / "features.json").read_text() == "finished"
+    assert trained == [("judge", 16, 0)] and (tmp_path / "features.json").read_text(encoding="utf-8") == "finished"
     assert main(["train-classifiers", "--out", str(tmp_path)]) == 2
     assert "holds both classifiers: choose another --out, or add --replace." in capsys.readouterr().err
     assert main(["train-classifiers", "--out", str(tmp_path), "--replace"]) == 0
     assert trained[1:] == [("features", 16, 0), ("judge", 16, 0)]
-    assert (tmp_path / "features.json").read_text() != "finished"
+    assert (tmp_path / "features.json").read_text(encoding="utf-8") != "finished"
 
 
 def test_an_interrupted_training_resumes_with_the_same_recipe_only(trained, monkeypatch, capsys):
@@ -61,6 +64,25 @@ def test_an_interrupted_training_resumes_with_the_same_recipe_only(trained, monk
         assert main(["train-classifiers", "--out", "out", option, "3"]) == 2
         assert "belongs to another recipe; delete it to start anew" in capsys.readouterr().err
     assert len(backups) == 2
+
+
+def test_a_second_training_is_refused_and_told_who_holds_the_folder(trained, tmp_path, capsys):
+    for options in ([], ["--replace"]):
+        with held(tmp_path / "out"):
+            assert main(["train-classifiers", "--out", "out", *options]) == 2
+        error = capsys.readouterr().err
+        assert f"out is in use by process {os.getpid()} on " in error and error.count("\n") == 1
+    assert trained == []
+
+
+def test_new_classifiers_that_are_complete_count_as_finished(trained, tmp_path, capsys):
+    """After a power cut before they were moved into their places."""
+    for role in ("features", "judge"):
+        (tmp_path / "out" / READY).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / READY / f"{role}.json").write_text("finished", encoding="utf-8")
+    assert main(["train-classifiers", "--out", "out"]) == 2
+    assert "holds both classifiers" in capsys.readouterr().err and trained == []
+    assert (tmp_path / "out" / "judge.json").read_text(encoding="utf-8") == "finished"
 
 
 def test_refused_before_any_work(trained, tmp_path, capsys):

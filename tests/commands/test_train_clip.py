@@ -16,7 +16,7 @@ def trained(tmp_path, monkeypatch):
         assert folder.resolve().is_relative_to(tmp_path)  # never into assets/, even if a test fails
         trainings.append((config, folder))
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(str(len(trainings)))
+        (folder / "config.json").write_text(str(len(trainings)), encoding="utf-8")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("helpers.workshop.digit_clip.train_digit_clip", train)
@@ -31,12 +31,12 @@ def test_it_is_trained_into_runs(trained, tmp_path, capsys):
 
 
 def test_a_finished_network_is_replaced_only_on_request(trained, tmp_path, capsys):
-    (tmp_path / "config.json").write_text("finished")  # as in the folder of any network
+    (tmp_path / "config.json").write_text("finished", encoding="utf-8")  # as in the folder of any network
     assert main(["train-clip", "--out", str(tmp_path)]) == 2
     expected = f"error: {tmp_path} holds a finished network: choose another --out, or add --replace.\n"
     assert capsys.readouterr().err == expected and trained == []
     assert main(["train-clip", "--out", str(tmp_path), "--replace"]) == 0
-    assert (tmp_path / "config.json").read_text() == "1"
+    assert (tmp_path / "config.json").read_text(encoding="utf-8") == "1"
 
 
 def test_an_unfinished_training_resumes_unasked(trained, tmp_path, monkeypatch, capsys):

@@ -11,6 +11,7 @@ from helpers.checkpoints import PRETRAINED, save_denoiser
 from helpers.data import validation_split
 from helpers.training import objective
 from helpers.training.objective import ValidationMse
+from tests.conftest import OF_DIGITS
 
 MSE = ValidationMse(np.linspace(1.5, 0.25, 100), np.linspace(0.125, 0.75, 100))
 
@@ -24,7 +25,7 @@ def calls(monkeypatch):
 
 
 def test_a_table_of_the_errors_at_each_t(calls, lively_denoiser, mnist, tmp_path, capsys):
-    save_denoiser(tmp_path / "mine", lively_denoiser, {}, [])
+    save_denoiser(tmp_path / "mine", lively_denoiser, OF_DIGITS, [])
     assert main(["validate", str(tmp_path / "mine")]) == 0
     (denoiser, images, labels), (expected_images, expected_labels) = calls[0], validation_split(mnist)
     for mine, theirs in zip(denoiser.unet.get_weights(), lively_denoiser.unet.get_weights(), strict=True):
@@ -49,7 +50,7 @@ def test_the_default_is_the_pretrained_network(calls, lively_denoiser, monkeypat
     ("network", "message"),
     [
         ("nowhere", "nowhere is not a trained network"),
-        ("shapes", "only networks that draw MNIST's digits can be judged"),
+        ("shapes", "isn't MNIST's training set"),
     ],
 )
 def test_other_networks_are_refused(network, message, shapes_denoiser, tmp_path, monkeypatch, capsys):

@@ -5,11 +5,9 @@ import logging
 import ipywidgets
 import numpy as np
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
 
 from helpers.display.images import as_pngs, encode_png
-from helpers.display.scrubber import WIDGET_VIEW, Scrubber
+from helpers.display.scrubber import Scrubber
 from tests.display.conftest import (
     assert_controls_are_described,
     controls_of,
@@ -24,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("callbacks_raise", "links_work")
 RANDOM = np.random.default_rng(0)
 LINK_IN_THE_BROWSER = ipywidgets.jslink
 FRAMES = RANDOM.uniform(-1, 1, (7, 8, 9, 1))
+HOSTILE = '<u id="x">'
 
 
 def test_dragging_shows_every_frame():
@@ -31,7 +30,7 @@ def test_dragging_shows_every_frame():
     assert png_of(scrubber) == as_pngs(FRAMES)[0] and "frame 0" in text_of(page_of(scrubber))
     for i in [*range(7), *reversed(range(7)), 3]:
         scrubber.slider.value = i
-        np.testing.assert_array_equal(pixels_of(scrubber), pixels_as(FRAMES[i], 6))
+        np.testing.assert_array_equal(pixels_of(scrubber), pixels_as(FRAMES[i], 28))
         assert f"frame {i}" in text_of(page_of(scrubber)) and f"{i} &lt; 9" in text_of(page_of(scrubber))
         assert {"x_t", "&lt;x_0&gt;"} <= set(text_of(page_of(scrubber)))
         assert f'alt="frame {i}, {i} &lt; 9"' in page_of(scrubber).value
@@ -41,7 +40,7 @@ def test_frames_in_colour():
     frames = RANDOM.uniform(-1, 1, (2, 5, 6, 3))
     scrubber = Scrubber(frames)
     scrubber.slider.value = 1
-    np.testing.assert_array_equal(pixels_of(scrubber), pixels_as(frames[1], 6))
+    np.testing.assert_array_equal(pixels_of(scrubber), pixels_as(frames[1], 42))
 
 
 def test_png_files_are_shown_as_they_are():
@@ -92,17 +91,33 @@ def test_every_control_says_what_it_is():
     assert_controls_are_described(Scrubber(FRAMES))
 
 
-def test_a_cell_that_ends_in_it_shows_the_view_alone():
-    """nbval compares everything but the view, and a committed notebook keeps nothing of it."""
-    shell = InteractiveShell.instance()
+def test_texts_stay_texts():
+    """Label, readout and titles may be anyone's: none of them becomes an element of the page."""
+    scrubber = Scrubber(FRAMES[:2], HOSTILE, lambda i: [HOSTILE, HOSTILE], titles=[HOSTILE])
+    texts = [widget for widget in controls_of(scrubber.widget) if isinstance(widget, ipywidgets.HTML)]
+    assert len(texts) == 3  # the heading and two pages
+    for widget in texts:
+        assert "<u" not in widget.value and "&lt;u id=&quot;x&quot;&gt;" in widget.value
+
+
+def test_the_live_region_waits_until_a_frame_has_stayed():
+    """Longer than a frame while they play, or every one would be announced."""
+    for milliseconds, wait in ((200, 500), (1_000, 2_000)):
+        title = Scrubber(FRAMES, milliseconds=milliseconds).widget.children[0]
+        assert f'data-wait="{wait}"' in title.value and title.value.count('role="status"') == 1
+
+
+def test_the_script_finds_what_it_names():
+    """It starts with the style sheet and looks for its widget, the pages, their text and the live region by class."""
     scrubber = Scrubber(FRAMES)
-    with capture_output() as captured:
-        formatted = shell.display_formatter.format(scrubber)
-    shell.clear_instance()
-    assert formatted == ({}, {})
-    assert [output.data for output in captured.outputs] == [
-        {WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": scrubber.widget.model_id}}
-    ]
+    title = scrubber.widget.children[0].value
+    assert 'onload="const root = this.closest(' in title and 'class="frame-status unseen"' in title
+    assert "course-widget" in scrubber.widget._dom_classes and "frame-pages" in scrubber.pages._dom_classes
+    assert 'class="frame-text"' in page_of(scrubber).value
+
+
+def test_frames_are_numbered_from_one():
+    assert Scrubber(FRAMES).readouts[0] == ["frame 1 of 7"] and Scrubber(FRAMES).readouts[6] == ["frame 7 of 7"]
 
 
 def test_a_callback_that_raises_is_noticed(caplog):
@@ -125,6 +140,7 @@ def test_a_callback_that_raises_is_noticed(caplog):
         ([np.zeros((8, 8)), np.zeros((8, 9))], {}, "frames must have one size"),
         (np.full((2, 8, 8), np.nan), {}, r"frames must be numbers in \[-1, 1\]"),
         (np.full((2, 8, 8), 255.0), {}, r"frames must be numbers in \[-1, 1\]"),
+        ([encode_png(np.zeros((8, width), np.uint8)) for width in (8, 9)], {}, "frames must have one size"),
         ([b"GIF89a"], {}, "a picture must be the bytes of a PNG file"),
         (FRAMES, {"readout": lambda i: i}, "readout must give a text"),
         (FRAMES, {"readout": lambda i: [i]}, "readout must give a text"),

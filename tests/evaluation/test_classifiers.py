@@ -35,7 +35,7 @@ def some(mnist):
 
 
 def recorded_accuracy(role):
-    return json.loads((CLASSIFIERS / f"{role}.json").read_text())["test_accuracy"]
+    return json.loads((CLASSIFIERS / f"{role}.json").read_text(encoding="utf-8"))["test_accuracy"]
 
 
 @pytest.mark.parametrize("role", ROLES)

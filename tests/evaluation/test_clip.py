@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from helpers.data import to_model_range
 from helpers.evaluation.clip import (
-    DIGESTS,
     DIGIT_CLIP,
     OFFICIAL_PROMPT,
     UNSEEN_PROMPTS,
@@ -25,8 +25,10 @@ from helpers.evaluation.clip import (
     prompt_matrix,
     zero_shot,
 )
+from helpers.tools.clip_folder import DIGESTS
 from helpers.tools.files import ASSETS
 from helpers.workshop.captions import describe
+from tests.conftest import said
 
 ROOT = ASSETS.parent
 
@@ -109,7 +111,7 @@ def test_the_hubs_cache_is_used_without_the_network(tmp_path, monkeypatch, no_ne
     snapshot = repository / "snapshots" / ("a" * 40)
     shutil.copytree(DIGIT_CLIP, snapshot)  # the contents don't matter
     (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("a" * 40)
+    (repository / "refs" / "main").write_text("a" * 40, encoding="utf-8")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert load_clip("openai/clip-vit-base-patch32").name == "openai/clip-vit-base-patch32"
     with pytest.raises(ClipUnavailable, match="clip-vit-large-patch14 is no folder.*download=True"):
@@ -152,6 +154,39 @@ def test_a_missing_or_damaged_file_makes_any_clip_unreadable(tmp_path, file):
         load_clip(folder)
     if file == "config.json":  # without one, transformers would build a network of 600 MB
         assert "(config.json is missing); " in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda weights: weights.pop("logit_scale"), "its weights have missing keys: logit_scale"),
+        (lambda weights: weights.pop("text_model.final_layer_norm.weight"), "missing keys: text_model.final"),
+        (lambda weights: weights.update(more=torch.zeros(3)), "its weights have unexpected keys: more"),
+        (lambda weights: weights.update(logit_scale=torch.zeros(3)), "mismatched|size"),
+        (lambda weights: [weights.pop(name) for name in list(weights)[:-1]], "weights, but the files have only"),
+        (lambda weights: weights.clear(), "weights, but the files have only"),
+    ],
+    ids=["one missing", "another missing", "one too many", "another shape", "nearly all missing", "all missing"],
+)
+def test_weights_with_holes_are_not_filled_in_silently(change, why, tmp_path):
+    folder = shutil.copytree(DIGIT_CLIP, tmp_path / "clip")
+    (folder / DIGESTS).unlink()
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ClipUnavailable, match=why) as raised:
+        load_clip(folder)
+    said(raised)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x08\0\0\0\0\0\0\0{}      ", b"\xff" * 4_000_000])
+def test_weights_that_are_none(content, tmp_path):
+    folder = shutil.copytree(DIGIT_CLIP, tmp_path / "clip")
+    (folder / DIGESTS).unlink()
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ClipUnavailable, match="holds no readable CLIP") as raised:
+        load_clip(folder)
+    said(raised)
 
 
 def test_clip_score_of_known_directions():

@@ -61,6 +61,27 @@ def test_reference_measures_by_the_metrics():
     assert reference.coverage(generated) == pytest.approx({"generated": found, "real": real, "share": found / real})
 
 
+def test_the_judge_classifies_and_features_takes_no_part(measured, monkeypatch):
+    monkeypatch.setattr(measures, "load_classifier", lambda role: role)
+    monkeypatch.setattr(measures, "classify", lambda role, images: measured.labels + (role != "judge"))
+    assert measured.digits()["share"] == 1
+
+
+def test_clip_tells_generated_from_real_images(measured):
+    """Generated here: real images of the wrong digits."""
+    wrong = copy.copy(measured)
+    wrong.labels, wrong.test_images = measured.labels[:100], measured.test_images[:100]
+    wrong.images = measured.test_images[100:200]
+    found = wrong.clip()
+    assert found["generated"]["share"] < 0.3 and found["real"]["share"] > 0.95
+
+
+def test_copies_are_searched_in_features_and_in_pixels(measured, monkeypatch):
+    monkeypatch.setattr(Evaluation, "_nearest", lambda self, *arrays: [array.shape for array in arrays])
+    widths = {space: {width for _, width in shapes} for space, shapes in measured.copies().items()}
+    assert widths == {"features": {96}, "pixels": {784}}
+
+
 def test_training_images_are_recognised_as_copies(measured, figures):
     for space, found in figures["copies"].items():
         assert found["share_closer"] == 1.0 and found["auc"] > 0.99 and found["flagged"], space

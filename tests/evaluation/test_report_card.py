@@ -1,6 +1,8 @@
 """The report card: complete, of the pre-trained weights, resumable, and shown as it is. Its measures: test_measures."""
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -18,7 +20,8 @@ from helpers.evaluation.report_card import (
     work_folder,
 )
 from helpers.sampling.sampler import SamplerSettings, Samples, sample
-from helpers.tools.files import sha256_of_file, write_record
+from helpers.tools.files import held, read_record, sha256_of_file, write_record
+from tests.conftest import OF_DIGITS, said
 
 NETWORKS = (PRETRAINED, PRETRAINED_NOISE)
 
@@ -26,7 +29,7 @@ NETWORKS = (PRETRAINED, PRETRAINED_NOISE)
 @pytest.fixture
 def network(lively_denoiser, tmp_path):
     """The folder of a tiny network of digits."""
-    save_denoiser(tmp_path / "network", lively_denoiser, {"data": "MNIST"}, [])
+    save_denoiser(tmp_path / "network", lively_denoiser, OF_DIGITS, [])
     return tmp_path / "network"
 
 
@@ -44,10 +47,10 @@ def test_the_pretrained_report_is_complete_and_of_these_weights(network, pretrai
 
 
 def test_a_report_of_other_weights_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=f"missing or damaged.*python -m helpers evaluate {tmp_path}`"):
+    with pytest.raises(ValueError, match=f"missing or damaged.*python -m helpers evaluate {tmp_path} "):
         load_report(tmp_path)
     (tmp_path / "unet.weights.h5").write_bytes(b"other weights")
-    (tmp_path / REPORT).write_text((PRETRAINED / REPORT).read_text())
+    (tmp_path / REPORT).write_text((PRETRAINED / REPORT).read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(ValueError, match="other weights"):
         load_report(tmp_path)
 
@@ -114,6 +117,85 @@ def test_a_report_is_loaded_beside_its_weights_if_it_is_complete(network):
         load_report(network)
 
 
+def changed(*names, value):
+    def change(report):
+        part = report
+        for name in names[:-1]:
+            part = part[name]
+        part[names[-1]] = value
+
+    return change
+
+
+DAMAGES = {
+    "a list for the digits": changed("digits", value=[]),
+    "no digit": changed("digits", "per_digit", value=[]),
+    "a dictionary for the digits": changed("digits", "per_digit", value={"0": 1}),
+    "a text for a share": changed("digits", "share", value="high"),
+    "NaN for a share": changed("digits", "share", value=float("nan")),
+    "half an interval": changed("digits", "interval", value=[0.9]),
+    "a text for an interval": changed("digits", "interval", value="90"),
+    "None for an interval": changed("clip", "generated", value=None),
+    "a number for the distances": changed("frechet", value=3.0),
+    "NaN for a distance": changed("frechet", "distance", value=float("nan")),
+    "a list for the coverage": changed("coverage", "share", value=[1]),
+    "no value": changed("training_value", value={}),
+    "a text for the images": changed("images", value="10,000"),
+    "a list for the copies": changed("copies", value=[1]),
+    "a text for the copies": changed("copies", value={"pixels": "none"}),
+    "infinity": changed("frechet", "ratio", value=float("inf")),
+    "another version": lambda report: report.pop("copies"),
+    "no weights": lambda report: report.pop("weights_sha256"),
+    "a number for the weights": changed("weights_sha256", value=7),
+    "no sampler": lambda report: report.pop("sampler"),
+    "a list for the sampler": changed("sampler", value=[]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_report_of_another_form_ends_in_one_sentence(damage, tmp_path):
+    """Its seal fits. What is advised leads out: it names the file, and replaces it."""
+    for name in ("config.json", "history.csv", "unet.weights.h5"):
+        shutil.copy(PRETRAINED / name, tmp_path)
+    report = read_record(PRETRAINED / REPORT)
+    DAMAGES[damage](report)
+    write_record(tmp_path / REPORT, report)
+    with pytest.raises(ValueError) as raised:
+        load_report(tmp_path)
+    advice = f"make it with `python -m helpers evaluate {tmp_path} --out {tmp_path / REPORT} --replace`."
+    assert said(raised).startswith(str(tmp_path / REPORT)) and said(raised).endswith(advice) and len(said(raised)) < 500
+
+
+@pytest.mark.parametrize("seconds", [None, [], 3, {"sampling": "3"}, {"sampling": float("nan")}, {"first": -1}])
+def test_unfinished_figures_of_another_form(seconds, network, tmp_path):
+    run = describe_run(network, load_denoiser(network), 500, 0)
+    write_record(work_folder(run, tmp_path) / "figures.json", {"seconds": seconds})
+    with pytest.raises(ValueError, match="figures.json is damaged .*; delete it to make it again") as raised:
+        evaluate(network, 500, 0, tmp_path, progress=False)
+    said(raised)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros(3), np.zeros((499, 28, 28, 1), np.float32), np.array("text"), np.zeros((500, 28, 28, 3), np.float32)],
+    ids=lambda array: str(array.shape),
+)
+def test_unfinished_images_of_another_form(array, network, tmp_path):
+    work = work_folder(describe_run(network, load_denoiser(network), 500, 0), tmp_path)
+    work.mkdir(parents=True)
+    np.save(work / "images-00000.npy", array)
+    with pytest.raises(ValueError, match="images-00000.npy is damaged .*; delete it to make it again") as raised:
+        evaluate(network, 500, 0, tmp_path, progress=False)
+    said(raised)
+
+
+def test_a_second_evaluation_of_the_same_is_refused(network, tmp_path):
+    work = work_folder(describe_run(network, load_denoiser(network), 500, 0), tmp_path)
+    with held(work), pytest.raises(ValueError, match=f"is in use by process {os.getpid()} on ") as raised:
+        evaluate(network, 500, 0, tmp_path, progress=False)
+    said(raised)
+
+
 @pytest.mark.slow  # test_measures has each of the measures
 def test_a_report_holds_every_measure_and_can_be_loaded(network, tmp_path, monkeypatch, few_mnist):
     monkeypatch.setattr(measures, "training_value", lambda *_, **__: 0.5)  # would train four classifiers
@@ -131,6 +213,45 @@ def test_refused_before_any_work(network, tmp_path):
     with pytest.raises(ValueError, match="is not a trained network"):
         evaluate(tmp_path, 500, 0, tmp_path / "work")
     assert not (tmp_path / "work").exists()
+
+
+def share(value):
+    return {"share": value, "interval": (value - 0.01, value + 0.01)}
+
+
+def test_every_row_shows_its_own_figure():
+    """No two figures of this report are equal, so none can stand in the row of another."""
+    copies = {"auc": 0.51, "auc_interval": (0.49, 0.53), "share_closer": 0.012, "share_closer_interval": (0.008, 0.02)}
+    others = {"auc": 0.61, "auc_interval": (0.59, 0.63), "share_closer": 0.072, "share_closer_interval": (0.07, 0.08)}
+    report = {
+        "images": 1234,
+        "digits": share(0.95) | {"per_digit": [share(0.91 - 0.01 * abs(digit - 3)) for digit in range(10)]},
+        "clip": {"generated": share(0.8), "real": share(0.85)},
+        "frechet": {"distance": 2.5, "floor": 2.0, "floor_spread": 0.125, "ratio": 1.25},
+        "coverage": {"generated": 0.9, "real": 0.97, "share": 0.928},
+        "training_value": {"generated": 0.97, "real": 0.98},
+        "copies": {"features": copies | {"flagged": False}, "pixels": others | {"flagged": True}},
+    }
+    assert [figure for _, figure in report_rows(report)] == [
+        "1,234",
+        "95.00% (94.00% to 96.00%)",
+        "85.0% (9)",
+        "80.00% (79.00% to 81.00%)",
+        "85.00% (84.00% to 86.00%)",
+        "1.25",
+        "2.500 over 2.000 +- 0.125",
+        "92.8%",
+        "97.00%",
+        "98.00%",
+        "0.510 (0.490 to 0.530)",
+        "1.20% (0.80% to 2.00%)",
+        "0.610 (0.590 to 0.630)",
+        "7.20% (7.00% to 8.00%): look at the pairs",
+    ]
+    names = [name for name, _ in report_rows(report)]
+    assert "of digit-clip on the real test digits" in names[4] and "real" not in names[3]
+    assert names[8].endswith("on real digits of a CNN trained on them") and "as many real digits" in names[9]
+    assert ["features" in name for name in names[10:]] == [True, True, False, False]
 
 
 def test_the_table_shows_what_the_report_holds():

@@ -1,6 +1,7 @@
 """The self-checks of the exercises: right answers pass, and each plausible mistake gets its own hint."""
 
 import re
+import sys
 
 import keras
 import numpy as np
@@ -55,6 +56,88 @@ NONSENSE = [
     *(lambda *a: {}[3], lambda *a: object(), lambda *a: np.zeros((3, 3, 3)), lambda *a: [[1], [2, 3]]),
     *(lambda *a: True, lambda *a: 1j),
 ]
+
+
+class Hostile:
+    """An answer that can't even be looked at."""
+
+    def __array__(self, *_, **__):
+        raise ZeroDivisionError("oops")
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+def print_without_end(*_):
+    while True:
+        print("all work and no play")
+
+
+def complain_without_end(*_):
+    while True:
+        sys.stderr.write("x" * 100)
+
+
+def recurse(*arguments):
+    return recurse(*arguments)
+
+
+def raising(error):
+    def function(*_):
+        raise error
+
+    return function
+
+
+class EndsEverything(BaseException):
+    pass
+
+
+def silence(*_):
+    sys.stdout.close()
+    return "text"
+
+
+def leave_numpy_strict(*_):
+    np.seterr(all="raise")
+    return np.float64(1) / np.float64(0)
+
+
+SURVIVED = {
+    "SystemExit": (raising(SystemExit(3)), "stopped with SystemExit: 3"),
+    "exit": (lambda *_: sys.exit("bye"), "stopped with SystemExit: bye"),
+    "quit": (lambda *_: quit(), "stopped with SystemExit"),
+    "KeyboardInterrupt": (raising(KeyboardInterrupt()), "stopped with KeyboardInterrupt: no message"),
+    "GeneratorExit": (raising(GeneratorExit()), "stopped with GeneratorExit"),
+    "MemoryError": (raising(MemoryError()), "stopped with MemoryError"),
+    "of its own": (raising(EndsEverything("!")), "stopped with EndsEverything: !"),
+    "many lines": (raising(ValueError("one\ntwo\n" * 10_000)), "stopped with ValueError: one"),
+    "recursion": (recurse, "stopped with RecursionError: maximum recursion depth exceeded"),
+    "endless output": (print_without_end, "prints without end"),
+    "endless complaints": (complain_without_end, "prints without end"),
+    "a closed output": (silence, "should return numbers"),
+    "a strict numpy": (leave_numpy_strict, "stopped with FloatingPointError"),
+    "a hostile result": (lambda *_: Hostile(), "stopped with ZeroDivisionError: oops"),
+    "a generator": (lambda *_: (yield), "should return numbers"),
+    "a function": (lambda *_: print, "should return numbers"),
+}
+
+
+@pytest.mark.parametrize("what", SURVIVED)
+def test_a_check_survives_whatever_a_function_does(what, capfd):
+    function, reply = SURVIVED[what]
+    streams, state, limit = (sys.stdout, sys.stderr), np.geterr(), sys.getrecursionlimit()
+    for name in TAKES_FUNCTION:
+        found = CHECKS[name](function)
+        assert found.startswith("Not yet: ") and reply in found and "\n" not in found and len(found) < 300, name
+    assert (sys.stdout, sys.stderr) == streams and np.geterr() == state and sys.getrecursionlimit() == limit
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_check_survives_an_answer_that_cannot_be_looked_at(name):
+    found = CHECKS[name](Hostile())
+    assert found.startswith("Not yet: ") and "\n" not in found and len(found) < 300
 
 
 @pytest.mark.parametrize("name", CHECKS)

@@ -31,14 +31,11 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
-# While a notebook opens, JupyterLab may show "idle" although there is no kernel yet. A cell that is run then is lost.
-# So we wait until the server reports a kernel that has been connected and idle for three seconds.
-KERNEL_HAS_SETTLED = """async () => {
+# The id of the notebook's kernel if it is connected and idle. Until then JupyterLab may show "idle" without a kernel.
+IDLE_KERNEL = """async () => {
   const [session] = await (await fetch("/api/sessions")).json();
   const kernel = session?.kernel;
-  const ready = kernel?.connections > 0 && kernel.execution_state === "idle";
-  if (!ready || window.settling?.id !== kernel.id) window.settling = {id: ready && kernel.id, since: Date.now()};
-  return ready && Date.now() - window.settling.since > 3000;
+  return kernel?.connections > 0 && kernel.execution_state === "idle" ? kernel.id : null;
 }"""
 CHROMIUM_FLAGS = [
     "--disable-background-networking",  # no updates, no metrics: the browser contacts nobody else
@@ -97,7 +94,7 @@ def _wait_until_it_answers(server: subprocess.Popen, address: str, log: Path, se
                 return
         except OSError:
             time.sleep(0.2)
-    raise RuntimeError(f"JupyterLab didn't start; its log ends with: {log.read_text()[-500:]}")
+    raise RuntimeError(f"JupyterLab didn't start; its log ends with: {log.read_text(encoding='utf-8')[-500:]}")
 
 
 def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -108,22 +105,28 @@ def _without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 @contextmanager
-def serve_notebook(notebook: Path, seconds: float = 120) -> Iterator[str]:
+def serve_notebook(notebook: Path, seconds: float = 120, *, outputs: bool = False) -> Iterator[str]:
     """Start JupyterLab on a copy of the notebook, beside the course's `helpers`; yield the address of its folder.
 
-    The copy has no outputs, so whatever the page shows later was made there. The server listens on a free port of this
-    machine alone, asks for a token, reads nobody's settings, and ends with the block.
+    Without `outputs` the copy has none, so whatever the page shows later was made there. The server listens on a free
+    port of this machine alone, asks for a token, reads nobody's settings, and ends with the block.
     """
     token, (port,) = secrets.token_hex(16), free_ports(1)
     with tempfile.TemporaryDirectory() as temporary:
         root, home = Path(temporary) / "course", Path(temporary) / "jupyter"
         (root / "notebooks").mkdir(parents=True)
-        nbformat.write(_without_outputs(nbformat.read(notebook, as_version=4)), root / "notebooks" / notebook.name)
-        (root / "helpers").symlink_to(COURSE / "helpers")
+        copy = root / "notebooks" / notebook.name
+        shutil.copy(notebook, copy)
+        if not outputs:
+            nbformat.write(_without_outputs(nbformat.read(notebook, as_version=4)), copy)
+        try:
+            (root / "helpers").symlink_to(COURSE / "helpers")
+        except OSError:  # Windows allows links to administrators alone
+            shutil.copytree(COURSE / "helpers", root / "helpers")
         for name, setting in SETTINGS.items():
             file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(setting))
+            file.write_text(json.dumps(setting), encoding="utf-8")
         own = {"CONFIG_DIR": "config", "DATA_DIR": "data", "RUNTIME_DIR": "runtime"}
         lab = {"SETTINGS_DIR": "settings", "WORKSPACES_DIR": "workspaces"}
         folders = {f"JUPYTER_{name}": str(home / place) for name, place in own.items()}
@@ -132,7 +135,7 @@ def serve_notebook(notebook: Path, seconds: float = 120) -> Iterator[str]:
         options = {"ServerApp.port": port, "ServerApp.port_retries": 0, "ServerApp.root_dir": root}
         command += [f"--{name}={value}" for name, value in (options | {"IdentityProvider.token": token}).items()]
         log = Path(temporary) / "log"
-        with log.open("w") as output:
+        with log.open("w", encoding="utf-8") as output:
             server = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | folders, cwd=root)
         try:
             address = f"http://127.0.0.1:{port}"
@@ -147,6 +150,21 @@ def serve_notebook(notebook: Path, seconds: float = 120) -> Iterator[str]:
                 server.wait()
 
 
+def wait_for_kernel(page: "Page", seconds: float = 120) -> None:
+    """Wait until one kernel has been connected and idle for three seconds: a cell that is run before is lost.
+
+    Not with `page.wait_for_function`, which takes the promise of an async function for its result.
+    """
+    started, kernel, since = time.monotonic(), None, 0.0
+    while kernel is None or time.monotonic() - since < 3:
+        if time.monotonic() - started > seconds:
+            raise RuntimeError(f"no kernel was ready in {seconds:.0f} s")
+        now = page.evaluate(IDLE_KERNEL)
+        if now != kernel:
+            kernel, since = now, time.monotonic()
+        page.wait_for_timeout(250)
+
+
 def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
     """Open the notebook, run all its cells from the menu, as a reader would, and wait until the last has run.
 
@@ -159,7 +177,7 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
     page.wait_for_timeout(3_000)
     file.dblclick()
     page.locator(".jp-NotebookPanel .jp-CodeCell").first.wait_for(timeout=60_000)
-    page.wait_for_function(KERNEL_HAS_SETTLED, timeout=120_000, polling=500)
+    wait_for_kernel(page)
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
     error = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
     deadline, asked, asleep_since = time.monotonic() + seconds, 0, -math.inf
@@ -182,3 +200,11 @@ def run_all_cells(page: "Page", address: str, seconds: float = 900) -> None:
             asked, asleep_since = asked + 1, time.monotonic()
         page.wait_for_timeout(250)
     raise RuntimeError(f"the notebook didn't finish in {seconds:.0f} s: {len(left)} cells are left")
+
+
+@contextmanager
+def executed_in_jupyterlab(notebook: Path) -> Iterator["Page"]:
+    """The page of a notebook in which all cells have run."""
+    with serve_notebook(notebook) as address, open_browser() as page:
+        run_all_cells(page, address)
+        yield page

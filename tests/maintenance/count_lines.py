@@ -18,7 +18,9 @@ MOST_ENTRIES = 15  # in a listing
 def lines_per_room() -> dict[str, int]:
     """The number of lines in each room: a file, or all files of a package."""
     files = {room: [HELPERS / room] if room.endswith(".py") else (HELPERS / room).rglob("*.py") for room in ROOMS}
-    return {room: sum(len(file.read_text().splitlines()) for file in found) for room, found in files.items()}
+    return {
+        room: sum(len(file.read_text(encoding="utf-8").splitlines()) for file in found) for room, found in files.items()
+    }
 
 
 def entries() -> list[str]:

@@ -1,14 +1,16 @@
 """Execute and normalise the notebooks: `python -m tests.maintenance.execute_notebooks [01 04 ...]`.
 
 Without numbers, it executes all of them. Each runs from top to bottom on a clean kernel, in its own folder. Whatever
-differs between two runs of the same code (timing, cell ids, the kernel's version, widget state) is dropped, so that a
-diff shows only real changes.
+differs between two runs of the same code (timing, cell ids, widget state) is dropped, so that a diff shows only real
+changes.
 
 With `--twice`, every code cell runs twice in a row, in another folder than the notebook's. No file changes; the cells
 that fail are listed. Since this is also "restart and run all", it tries all three ways in which readers run notebooks.
 """
 
 import argparse
+import platform
+import re
 import sys
 import time
 from pathlib import Path
@@ -23,18 +25,38 @@ NOTEBOOKS = ASSETS.parent / "notebooks"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
+# What JupyterLab writes when it opens a notebook: with anything else, a look would be a change for git.
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": platform.python_version(),
+    },
+}
+
+
 def normalise(notebook: nbformat.NotebookNode) -> None:
-    """Drop, in place, everything that isn't the notebook's content."""
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
+    """Drop, in place, everything that isn't the notebook's content, and give every figure its description."""
+    notebook.metadata = METADATA
     for position, cell in enumerate(notebook.cells):
         cell.id = f"cell-{position:02d}"
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if WIDGET_VIEW not in output.get("data", {})]
+        for output in cell.get("outputs", []):
+            # A widget's state isn't kept, so its view would be empty. The text beside it says how to see it.
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+            if "image/png" in output.get("data", {}):
+                output.metadata["image/png"] = {"alt": description(notebook.cells[position + 1])}
     nbformat.validate(notebook)
+
+
+def description(cell: nbformat.NotebookNode) -> str:
+    """The caption with which the cell after every figure begins, `*Figure: ...*`, as plain text."""
+    return re.match(r"\*Figure: ([^*]+)\*", cell.source)[1].replace("`", "")
 
 
 def execute(path: Path) -> float:

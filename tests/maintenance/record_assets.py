@@ -84,8 +84,8 @@ def updated() -> dict[Path, str]:
     """The text of both READMEs as it should be."""
     velocity, noise = load_report(PRETRAINED), load_report(PRETRAINED_NOISE)
     card = markdown_table({"predicts the velocity": velocity, "predicts the noise": noise})
-    text = between(REPORT_CARD, with_assets(ASSETS_README.read_text()), card)
-    readme = between(SUMMARY, README.read_text(), summary(velocity))
+    text = between(REPORT_CARD, with_assets(ASSETS_README.read_text(encoding="utf-8")), card)
+    readme = between(SUMMARY, README.read_text(encoding="utf-8"), summary(velocity))
     return {ASSETS_README: text, README: between(FIGURES, readme, figures(text))}
 
 
@@ -93,7 +93,7 @@ def run(_: object) -> None:
     """Write both files."""
     for path, text in updated().items():
         with atomic_write(path) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:

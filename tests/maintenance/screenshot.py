@@ -19,7 +19,7 @@ def run(_: object) -> None:
     recorded = record_trajectories(load_denoiser(), [DIGIT], scales=[SCALE])
     with tempfile.TemporaryDirectory() as folder, open_browser() as page:
         file = Path(folder) / "player.html"
-        file.write_text(DenoisingScrubber(recorded).to_html(), encoding="utf-8")
+        file.write_text(DenoisingScrubber(recorded).to_page(), encoding="utf-8")
         page.goto(file.as_uri())
         player = page.locator(".frame-player")
         player.locator("input").fill(str(STEP))

@@ -13,7 +13,7 @@ def test_helpers_stay_within_their_limits(capsys):
 def test_lines_are_counted_in_files_and_packages(monkeypatch, tmp_path, capsys):
     (tmp_path / "training" / "__pycache__").mkdir(parents=True)
     for name, lines in {"data.py": 3, "training/__init__.py": 1, "training/loop.py": 5, "README.md": 9}.items():
-        (tmp_path / name).write_text("\n" * lines)
+        (tmp_path / name).write_text("\n" * lines, encoding="utf-8")
     monkeypatch.setattr(count_lines, "HELPERS", tmp_path)
     monkeypatch.setattr(count_lines, "ROOMS", ("data.py", "training"))
     assert count_lines.lines_per_room() == {"data.py": 3, "training": 6}

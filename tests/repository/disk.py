@@ -1,7 +1,8 @@
-"""Writes that fail: a full disk, and a file that can't get its name."""
+"""Writes that fail: a full disk, a read-only one, and a file that can't get its name."""
 
+import errno
 import os
-import resource
+import tempfile
 from contextlib import contextmanager
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 @contextmanager
 def no_space_left():
     """No file may grow beyond 64 bytes: Python's own files and those of libraries fail in the middle."""
+    resource = pytest.importorskip("resource", reason="Windows can't limit a file's size")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     try:
@@ -27,4 +29,17 @@ def no_renaming():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "replace", refuse)
+        yield
+
+
+@contextmanager
+def read_only():
+    """No folder takes a new file or folder. The rights of a folder wouldn't do: root may write everywhere."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "mkdtemp", refuse)
+        patch.setattr(os, "mkdir", refuse)
         yield

@@ -8,7 +8,9 @@ from tests.maintenance.record_assets import FIGURES, between, figures, updated
 def test_the_readmes_are_as_the_command_writes_them():
     """Every asset with its size and SHA-256; the report cards; the summary and the five figures."""
     for path, text in updated().items():
-        assert path.read_text() == text, f"run python -m tests.maintenance.record_assets: {path} is out of date"
+        assert path.read_text(encoding="utf-8") == text, (
+            f"run python -m tests.maintenance.record_assets: {path} is out of date"
+        )
 
 
 def test_bold_rows_become_a_table():

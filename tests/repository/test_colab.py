@@ -19,7 +19,7 @@ def google_colab(tmp_path, monkeypatch):
     """A stand-in for Colab's own module, on the kernel's path."""
     package = tmp_path / "site" / "google" / "colab"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
 
 
@@ -57,14 +57,14 @@ def run_alone(path, folder, address, cells):
 def test_first_cells_run_alone(path, course, google_colab, tmp_path):
     folder = tmp_path / "content"
     cells = run_alone(path, folder, course, 3)
-    assert cells[-1].outputs[-1].text.strip() == os.path.join(folder, "course", "helpers", "__init__.py")
+    assert cells[-1].outputs[-1].text.strip() == os.path.join(folder, "ddpm-course", "helpers", "__init__.py")
 
 
 @pytest.mark.slow
 def test_a_course_that_is_there_is_not_fetched_again(course, google_colab, tmp_path):
     folder = tmp_path / "content"
     run_alone(NOTEBOOKS[0], folder, course, 1)
-    marker = folder / "course" / "kept"
+    marker = folder / "ddpm-course" / "kept"
     marker.touch()
     run_alone(NOTEBOOKS[1], folder, "", 1)
     assert marker.exists()
@@ -72,12 +72,14 @@ def test_a_course_that_is_there_is_not_fetched_again(course, google_colab, tmp_p
 
 @pytest.mark.slow
 def test_without_an_address_it_says_what_is_missing(google_colab, tmp_path):
-    with pytest.raises(Exception, match="Fill in COURSE_ADDRESS above"):
+    with pytest.raises(Exception, match="fill in COURSE_ADDRESS above"):
         run_alone(NOTEBOOKS[0], tmp_path / "content", "", 1)
 
 
 def test_colab_has_what_the_course_needs():
     """requirements.txt may name more than Colab's packages only for JupyterLab and the tests."""
-    pinned, here = ((ROOT / place / "requirements.txt").read_text() for place in ("tests/maintenance/colab", "."))
+    pinned, here = (
+        (ROOT / place / "requirements.txt").read_text(encoding="utf-8") for place in ("tests/maintenance/colab", ".")
+    )
     names, needed = (set(re.findall(r"^[\w-]+", text, re.MULTILINE)) for text in (pinned, here))
     assert needed - names == {"jupyterlab", "pytest", "nbval"}

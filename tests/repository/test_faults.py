@@ -12,7 +12,6 @@ many digits in `test_labels`; Ctrl-C in `test_loop`, `test_digit_clip`, `test_re
 
 import functools
 import shutil
-from multiprocessing import forkserver
 from pathlib import Path
 
 import keras
@@ -21,28 +20,22 @@ import pytest
 
 from helpers import checkpoints
 from helpers.__main__ import build_parser, main
-from helpers.checkpoints import (
-    PRETRAINED,
-    PRETRAINED_NOISE,
-    load_checkpoint,
-    load_denoiser,
-    save_checkpoint,
-    save_denoiser,
-)
+from helpers.checkpoints import PRETRAINED, PRETRAINED_NOISE, load_denoiser, save_denoiser
 from helpers.data import DataError, load_mnist
 from helpers.diffusion import cosine_schedule
 from helpers.evaluation.classifiers import CLASSIFIERS, build_classifier, load_classifier
 from helpers.evaluation.clip import DIGIT_CLIP, ClipUnavailable, load_clip
 from helpers.evaluation.report_card import describe_run, evaluate, load_report, work_folder
 from helpers.sampling.labels import MOST_DIGITS
+from helpers.tools.arrays import load_checkpoint, save_checkpoint
 from helpers.tools.files import ASSETS, read_record, write_record, write_rows
 from helpers.unet import build_denoiser
 from helpers.workshop import classifier_training
 from helpers.workshop.classifier_training import save_classifier
 from helpers.workshop.digit_clip import DigitClipConfig, DigitClipTrainer, save_digit_clip
 from tests.benchmarks.processes import alone, peak_memory
-from tests.conftest import TINY, said
-from tests.maintenance.kill_and_resume import count_survivors
+from tests.conftest import OF_DIGITS, TINY, said
+from tests.maintenance.kill_and_resume import count_survivors, end_server
 from tests.repository.disk import no_renaming, no_space_left
 
 
@@ -120,9 +113,9 @@ def test_a_damaged_checkpoint_is_named(damage, tmp_path):
 def test_an_altered_text_that_still_makes_sense_is_refused(file, old, new, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(PRETRAINED_NOISE, folder)
-    text = (folder / file).read_text()
-    (folder / file).write_text(text.replace(old, new, 1))
-    assert (folder / file).read_text() != text
+    text = (folder / file).read_text(encoding="utf-8")
+    (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert (folder / file).read_text(encoding="utf-8") != text
     with pytest.raises(ValueError, match="altered"):
         (load_denoiser if file == "config.json" else load_report)(folder)
 
@@ -130,12 +123,12 @@ def test_an_altered_text_that_still_makes_sense_is_refused(file, old, new, tmp_p
 @pytest.mark.parametrize("file", ["figures.json", "images-00000.npy"])
 def test_a_damaged_part_of_an_unfinished_report_is_named(file, lively_denoiser, tmp_path):
     network = tmp_path / "network"
-    save_denoiser(network, lively_denoiser, {}, [])
+    save_denoiser(network, lively_denoiser, OF_DIGITS, [])
     work = work_folder(describe_run(network, lively_denoiser, 500, 0), tmp_path)
     write_record(work / "figures.json", {"seconds": {}})
     (work / "images-00000.npy").write_bytes(b"half an array")
     if file == "figures.json":
-        (work / file).write_text("{")
+        (work / file).write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=f"{file} is damaged .*delete it to make it again"):
         evaluate(network, 500, 0, tmp_path, progress=False)
 
@@ -287,7 +280,7 @@ def test_killed_trainings_resume(tmp_path):
     try:
         assert count_survivors(2, 0, tmp_path) == 2
     finally:
-        forkserver._forkserver._stop()  # it would keep 0.7 GB until this process ends
+        end_server()
 
 
 # --- 5. A request is too long ---

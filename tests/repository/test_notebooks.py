@@ -9,9 +9,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
+
+from tests.maintenance.execute_notebooks import METADATA, description
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SYMBOLS = ROOT / "notebooks" / "extras" / "symbols.ipynb"
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 IGNORED = "nbval-ignore-output"
 notebooks = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -64,14 +68,15 @@ def test_outputs_are_clean(path):
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
     assert "widgets" not in notebook.metadata
     assert not [o for o in outputs if "application/vnd.jupyter.widget-view+json" in o.get("data", {})]
-    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata == METADATA | {"language_info": notebook.metadata.language_info}
+    assert notebook.metadata.language_info.keys() == METADATA["language_info"].keys()
     assert all(set(cell.metadata) <= {"tags"} for cell in notebook.cells)
     assert path.stat().st_size < 3_000_000
 
 
 @notebooks_and_solutions
 def test_no_machine_paths(path):
-    found = re.findall(r"(?:/(?:home|root|Users|tmp|work|usr)/|[A-Z]:\\\\)[^\s\"]*", path.read_text())
+    found = re.findall(r"(?:/(?:home|root|Users|tmp|work|usr)/|[A-Z]:\\\\)[^\s\"]*", path.read_text(encoding="utf-8"))
     assert not found
 
 
@@ -91,11 +96,22 @@ def test_the_setup_cell_is_the_same_everywhere(path):
 
 @notebooks_and_solutions
 def test_every_figure_is_described(path):
-    """The Markdown cell after a figure starts with a description, for readers who can't see the figure."""
+    """The Markdown cell after a figure starts with a description, which pages made from the notebook use, too."""
     cells = read(path)[0].cells
     for cell, following in zip(cells, [*cells[1:], None], strict=True):
-        if cell.cell_type == "code" and any("image/png" in output.get("data", {}) for output in cell.outputs):
+        figures = [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+        for figure in figures:
             assert following is not None and following.source.startswith("*Figure: "), cell.source
+            assert figure.metadata["image/png"]["alt"] == description(following)
+
+
+@notebooks
+def test_no_picture_of_a_page_lacks_its_description(path):
+    """In nbconvert's classic page. Its other one, "lab", reads no description from anywhere."""
+    page, _ = HTMLExporter(template_name="classic").from_filename(path)
+    pictures = re.findall(r"<img\b[^>]*>", page)
+    assert pictures and all(re.search(r"""\balt=("[^"]{20,}"|'[^']{20,}')""", picture) for picture in pictures)
+    assert "No description has been provided" not in page
 
 
 @notebooks_and_solutions
@@ -164,23 +180,22 @@ def test_the_course_refers_to_its_papers():
 
 
 def symbols():
-    """The rows of the table of symbols in notebook 02."""
-    (table,) = [text for text in markdown_of(NOTEBOOKS[1]) if text.startswith("## Symbols\n")]
+    """The rows of the table of symbols."""
+    (table,) = markdown_of(SYMBOLS)
     return [line for line in table.splitlines() if line.startswith("| $")]
 
 
 @notebooks
 def test_every_symbol_is_in_the_table(path):
     """Every Greek letter with its accent, in every notebook. Each notebook links to the table at its top."""
-    place = "" if path == NOTEBOOKS[1] else NOTEBOOKS[1].name
-    assert f"[symbols]({place}#Symbols)" in markdown_of(path)[0]
+    assert "[symbols](extras/symbols.ipynb)" in markdown_of(path)[0]
     used = {symbol.replace(" ", "") for text in markdown_of(path) for symbol in SYMBOL.findall(text)}
     listed = {symbol.replace(" ", "") for row in symbols() for symbol in SYMBOL.findall(row.split("|")[1])}
     assert listed >= used, used - listed
 
 
 def test_the_table_of_symbols_names_what_is_in_the_code():
-    code = "\n".join(file.read_text() for file in (ROOT / "helpers").rglob("*.py"))
+    code = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "helpers").rglob("*.py"))
     code += "\n".join(cell.source for path in NOTEBOOKS for cell in read(path)[1])
     names = [name for row in symbols() for name in re.findall(r"`([a-zA-Z]\w*)", row.split("|")[2])]
     assert len(names) > 20

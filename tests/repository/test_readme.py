@@ -4,7 +4,6 @@ import contextlib
 import io
 import re
 import shlex
-from collections import Counter
 
 import nbformat
 import numpy as np
@@ -26,18 +25,22 @@ readmes = pytest.mark.parametrize("readme", READMES, ids=lambda path: path.relat
 
 @readmes
 def test_is_finished(readme):
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     assert "@@" not in text, "a figure is still missing"
     assert "![]" not in text, "a picture has no text for readers who can't see it"
 
 
 def test_the_first_readme_is_short():
-    assert len(README.read_text().splitlines()) <= 120
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 120
 
 
 @lessons
 def test_each_lesson_has_its_row(path):
-    (row,) = (line for line in README.read_text().splitlines() if line.startswith("| ![") and path.name in line)
+    (row,) = (
+        line
+        for line in README.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ![") and path.name in line
+    )
     assert f"(assets/thumbnails/{path.stem}.png)" in row
     top = nbformat.read(path, as_version=4).cells[0].source
     minutes = re.search(r"\*\*About (\d+) minutes", top)[1]
@@ -53,48 +56,20 @@ def test_thumbnails_are_the_notebooks_figures(path):
         np.testing.assert_array_equal(shipped, picture)
 
 
-# --- links ---
-
-
-def without_code(text):
-    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-
-
-def anchors(text):
-    """The anchors that GitHub gives to the headings of a Markdown text."""
-    seen, found = Counter(), set()
-    for heading in re.findall(r"^#+ (.+)$", without_code(text), re.MULTILINE):
-        slug = re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
-        found.add(f"{slug}-{seen[slug]}" if seen[slug] else slug)
-        seen[slug] += 1
-    return found
-
-
-def test_anchors_are_those_of_github():
-    text = "# A *b*, `c`: d's\n## 01 · Data\n## Twice\n## Twice\n```bash\n# a comment\n```\n"
-    assert anchors(text) == {"a-b-c-ds", "01--data", "twice", "twice-1"}
-
-
-@readmes
-def test_links_lead_somewhere(readme):
-    links = re.findall(r"\]\(([^)\s]+)\)", without_code(readme.read_text()))
-    inside = [link for link in links if not re.match(r"https?://", link)]
-    assert inside
-    for link in inside:
-        place, _, anchor = link.partition("#")
-        target = (readme.parent / place).resolve() if place else readme
-        assert target.exists(), link
-        assert not anchor or anchor in anchors(target.read_text()), link
-
-
 # --- versions and commands ---
 
 
 def test_versions_are_the_pinned_ones():
     """The README's torch is requirements.txt's, and so is any other version that a README names."""
-    pins = (ROOT / "requirements.txt").read_text() + (ROOT / "tests" / "requirements.txt").read_text()
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8") + (ROOT / "tests" / "requirements.txt").read_text(
+        encoding="utf-8"
+    )
     pinned = set(re.findall(r"^([\w-]+)==([\w.]+)", pins, re.MULTILINE))
-    named = {pin for readme in READMES for pin in re.findall(r"([\w-]+)(?:\[[\w-]+\])?==([\w.]+)", readme.read_text())}
+    named = {
+        pin
+        for readme in READMES
+        for pin in re.findall(r"([\w-]+)(?:\[[\w-]+\])?==([\w.]+)", readme.read_text(encoding="utf-8"))
+    }
     assert "torch" in {name for name, _ in named}
     assert named <= pinned
 
@@ -110,7 +85,7 @@ def text_files():
 def test_old_command_lines_are_gone():
     """Modules of `helpers` are no commands any more, and those of `tests` are started with -m."""
     old = re.compile(r"python3? (?:-m helpers\.\w+|tests/\w+)")
-    found = {path.relative_to(ROOT).as_posix(): old.findall(path.read_text()) for path in text_files()}
+    found = {path.relative_to(ROOT).as_posix(): old.findall(path.read_text(encoding="utf-8")) for path in text_files()}
     assert {path: commands for path, commands in found.items() if commands} == {}
 
 
@@ -124,7 +99,7 @@ def command_lines(text):
 def documents():
     """(name, text) of the READMEs, the notebooks' cells and the source of `helpers`."""
     for path in [*READMES, *sorted((ROOT / "helpers").rglob("*.py"))]:
-        yield path.relative_to(ROOT).as_posix(), path.read_text()
+        yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
     for path in sorted(NOTEBOOKS.rglob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         yield path.relative_to(ROOT).as_posix(), "\n\n".join(cell.source for cell in cells)
@@ -154,7 +129,7 @@ def test_every_command_line_is_understood():
 
 @readmes
 def test_commands_of_the_tests_exist(readme):
-    modules = re.findall(r"python -m (tests[\w.]+)", readme.read_text())
-    scripts = re.findall(r"bash (tests/[\w/]+)", readme.read_text())
+    modules = re.findall(r"python -m (tests[\w.]+)", readme.read_text(encoding="utf-8"))
+    scripts = re.findall(r"bash (tests/[\w/]+)", readme.read_text(encoding="utf-8"))
     places = [module.replace(".", "/") + ".py" for module in modules] + scripts
     assert [place for place in places if not (ROOT / place).is_file()] == []

@@ -1,5 +1,7 @@
 """Typed text becomes labels, and a request that can't be drawn is refused in one sentence."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -43,9 +45,16 @@ def test_text_is_parsed_as_the_network_names_its_classes():
     np.testing.assert_array_equal(parse_labels("black dog,cat", NAMED), [1, 0])
 
 
+def test_a_letter_may_be_typed_in_two_ways():
+    """With its accent, or followed by one: some keyboards and file systems give the latter."""
+    config = UNetConfig(num_classes=2, class_names=("cat", "k\u00e4fer"))
+    np.testing.assert_array_equal(parse_labels("ka\u0308fer, cat", config), [1, 0])
+
+
 @pytest.mark.parametrize(
     ("text", "config", "message"),
     [
+        ("cat, " * 2_000 + "cat", NAMED, "the text must have at most 10,000 characters, not 10,003"),
         ("5", UNetConfig(num_classes=4), "digits must be 0 to 3, not 5"),
         ("26", UNetConfig(num_classes=26), "'26' is none of the classes (0, 1, 2, 3, 4, ...)"),
         ("cat dog", NAMED, "'cat dog' is none of the classes (cat, black dog)"),
@@ -90,6 +99,14 @@ def test_sample_ids():
 
 def test_steps_to_keep():
     assert check_keep(range(0, 20, 19), 20) == [0, 19]
-    for wrong in (20, -1, 0.5):
+    assert check_keep(iter([3, 1]), 20) == [3, 1] and check_keep((step for step in (4, 5)), 20) == [4, 5]
+    assert check_keep(np.array([2, 3]), 20) == [2, 3] and check_keep([], 20) == [] and check_keep({7}, 20) == [7]
+    for wrong in (20, -1, 0.5, np.nan, True, None, "1", [1]):
         with pytest.raises(ValueError, match=r"keep must be a whole number in 0\.\.19"):
             check_keep([0, wrong], 20)
+    for wrong in (3, 0.5, True, np.array(3), print):
+        with pytest.raises(ValueError, match="keep must be a list of steps, not "):
+            check_keep(wrong, 20)
+    for endless in (itertools.repeat(0), range(10**12), [0] * 21):  # `keep=range(10**12)` must not take the memory
+        with pytest.raises(ValueError, match=r"the number of steps in keep must be a whole number in 0\.\.20, not 21"):
+            check_keep(endless, 20)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from helpers.checkpoints import load_denoiser
-from helpers.diffusion import per_sample_noise
+from helpers.diffusion import cosine_schedule, per_sample_noise
 from helpers.sampling import sampler
 from helpers.sampling.sampler import SamplerSettings, guided_noise, sample
 from helpers.unet import predict_noise
@@ -82,6 +82,14 @@ def test_guidance_formula(denoiser):
         np.testing.assert_allclose(guided_noise(denoiser, tf.constant(x_t), t, labels, scale), expected, atol=tolerance)
 
 
+@pytest.mark.parametrize(("scale", "passes"), [(0.0, 1), (1.0, 1), (0.5, 2), (2.5, 2)])
+def test_only_a_mixture_takes_two_network_passes(denoiser, monkeypatch, scale, passes):
+    sizes = []
+    monkeypatch.setattr(sampler, "predict_noise", lambda denoiser, x_t, *_: sizes.append(len(x_t)) or x_t)
+    guided_noise(denoiser, tf.zeros((3, 28, 28, 1)), tf.zeros(3, tf.int32), tf.zeros(3, tf.int32), scale)
+    assert sizes == [3 * passes]
+
+
 def same(first, second):
     np.testing.assert_allclose(first, second, atol=2 / 255)  # 1/255 of the range from -1 to 1
 
@@ -108,6 +116,16 @@ def test_guidance_only_inside_its_interval(denoiser):
     assert all(np.abs(only_one - other).max() > 0.05 for other in (plain, guided))
 
 
+def test_one_image_of_any_digit_leaves_the_others_guided(denoiser):
+    def draw(labels, scale=4.0):
+        return sample(denoiser, labels, SamplerSettings(steps=4, guidance_scale=scale, guidance_interval=None)).images
+
+    mixed = draw([3, -1])
+    same(mixed[0], draw([3, 5])[0])
+    same(mixed[1], draw([3, 5], scale=0.0)[1])
+    assert np.abs(mixed[0] - draw([3, 5], scale=1.0)[0]).max() > 0.05
+
+
 # --- seeds, batches, parts ---
 
 
@@ -130,6 +148,20 @@ def test_sample_ids_draw_a_part_of_a_larger_request(denoiser, monkeypatch):
     part = sample(denoiser, labels[[4, 0, 2]], settings, seed=6, sample_ids=[4, 0, 2]).images
     same(part, whole[[4, 0, 2]])
     assert np.abs(part - sample(denoiser, labels[[4, 0, 2]], settings, seed=6).images).max() > 0.1
+
+
+def test_every_bit_of_a_seed_counts(denoiser):
+    start, other = (
+        sample(denoiser, [3], SamplerSettings(steps=1), seed=seed, keep=[0]).trajectory.x_t for seed in (5, 5 + 2**40)
+    )
+    assert np.abs(start - other).max() > 1
+
+
+def test_without_clipping_predictions_leave_the_images_range(denoiser):
+    settings = SamplerSettings("ddim", 2, eta=0.0)
+    clipped, free = (sample(denoiser, [3], settings, keep=[0], clip_x_0=clip).trajectory.x_0 for clip in (True, False))
+    assert np.abs(clipped).max() == 1 and np.abs(free).max() > 2
+    np.testing.assert_allclose(np.clip(free, -1, 1), clipped, atol=1e-3)
 
 
 def test_keep_selects_steps(denoiser):
@@ -155,7 +187,7 @@ def test_defaults_alone_draw_digits(pretrained):
 
 def test_the_number_of_steps_depends_on_the_solver_and_the_schedule(schedule):
     assert [SamplerSettings(method).on(schedule).steps for method in ("ddpm", "ddim", "dpm++")] == [100, 20, 20]
-    assert SamplerSettings(steps=7).on(schedule).steps == 7
+    assert SamplerSettings(steps=7).on(schedule).steps == 7 and SamplerSettings().on(cosine_schedule(10)).steps == 10
     with pytest.raises(ValueError, match=r"steps must be a whole number in 1\.\.100, not 101"):
         SamplerSettings(steps=101).on(schedule)
 
@@ -181,6 +213,27 @@ def test_a_guided_step_costs_two_network_passes(schedule):
         ({"guidance_interval": (-1, 50)}, "guidance_interval's first t must be"),
         ({"guidance_interval": (1, 2, 3)}, "guidance_interval must be (first, last) or None"),
         ({"guidance_interval": 50}, "guidance_interval must be (first, last) or None"),
+        ({"guidance_interval": "47"}, "guidance_interval must be (first, last) or None, not '47'"),
+        (
+            {"guidance_interval": ("4", "7")},
+            "guidance_interval's first t must be a whole number of at least 0, not '4'",
+        ),
+        ({"guidance_interval": (4, None)}, "guidance_interval's last t must be a whole number of at least 4, not None"),
+        ({"guidance_interval": (4.0, 7)}, "guidance_interval's first t must be"),
+        ({"guidance_interval": {4: 7}}, "guidance_interval must be (first, last) or None"),
+        ({"guidance_interval": iter((4, 7))}, "guidance_interval must be (first, last) or None"),
+        ({"guidance_interval": np.array([4, 7])}, "guidance_interval must be (first, last) or None"),
+        ({"guidance_scale": 1e39}, "guidance_scale must be a finite number of at least 0 and at most 1e+06, not 1e+39"),
+        ({"guidance_scale": 10**400}, "guidance_scale must be a finite number"),
+        ({"guidance_scale": float("inf")}, "guidance_scale must be a finite number"),
+        ({"guidance_scale": "2"}, "guidance_scale must be a finite number of at least 0 and at most 1e+06, not '2'"),
+        ({"guidance_scale": [2.0]}, "guidance_scale must be a finite number"),
+        ({"guidance_scale": 2j}, "guidance_scale must be a finite number"),
+        ({"eta": None}, "eta must be a finite number of at least 0 and at most 1, not None"),
+        ({"eta": True}, "eta must be"),
+        ({"eta": np.complex64(0.5)}, "eta must be"),
+        ({"method": ["ddim"]}, "method must be one of"),
+        ({"method": None}, "method must be one of"),
     ],
 )
 def test_invalid_settings(setting, message):
@@ -197,6 +250,17 @@ def test_invalid_settings(setting, message):
         ([3], {"seed": -1}, "seed must be"),
         ([3], {"sample_ids": [0, 1]}, "sample_ids must be"),
         ([3], {"settings": SamplerSettings(steps=20), "keep": [20]}, "keep must be"),
+        ([3], {"settings": "ddim"}, r"settings must be SamplerSettings\(\.\.\.\), not 'ddim'"),
+        ([3], {"settings": {"steps": 3}}, "settings must be SamplerSettings"),
+        ([3], {"settings": None}, "settings must be SamplerSettings"),
+        ([3], {"keep": 3}, "keep must be a list of steps, not 3"),
+        ([3], {"seed": 2**63}, "seed must be"),
+        ([3.5], {}, "labels must be a non-empty list of whole numbers"),
+        ([True], {}, "labels must be a non-empty list of whole numbers"),
+        ([np.nan], {}, "labels must be a non-empty list of whole numbers"),
+        (np.array([3], "m8[s]"), {}, "labels must be a non-empty list of whole numbers"),
+        (iter([3]), {}, "labels must be a non-empty list of whole numbers"),
+        ("3", {}, "labels must be a non-empty list of whole numbers"),
     ],
 )
 def test_requests_are_checked(denoiser, labels, request_, message):

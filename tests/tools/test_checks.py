@@ -50,11 +50,27 @@ def test_numbers():
     assert check_number("scale", 1e300, 0) == 1e300
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf"), True, "0.5", None, 0.5j])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf"), True, "0.5", None, 0.5j, [0.5], 10**400])
 def test_numbers_refused(value):
     assert refusal(check_number, "eta", value, 0, 1) == (
         f"eta must be a finite number of at least 0 and at most 1, not {value!r}."
     )
+
+
+@pytest.mark.parametrize(
+    "value", [np.float32("nan"), np.float32("inf"), np.complex64(0.5), np.bool_(True), np.str_("1")]
+)
+def test_numpys_numbers_refused(value):
+    assert refusal(check_number, "scale", value, 0, 1) == (
+        f"scale must be a finite number of at least 0 and at most 1, not {value.item()!r}."
+    )
+
+
+def test_a_whole_number_that_is_no_float():
+    assert refusal(check_number, "scale", 10**400, 0).startswith(
+        "scale must be a finite number of at least 0, not 1000"
+    )
+    assert refusal(check_number, "loss", -(10**400), -np.inf).startswith("loss must be a finite number, not -1000")
 
 
 def test_limits_that_are_excluded():

@@ -18,11 +18,14 @@ import pytest
 import tensorflow as tf
 
 import helpers
+from helpers.__main__ import main
 from helpers.custom_data import draw_shapes
 from helpers.tools import distributed
+from helpers.tools.arrays import load_checkpoint
 from helpers.tools.distributed import (
     WorkerLost,
     all_reduce,
+    any_worker,
     broadcast,
     check_alike,
     is_alone,
@@ -32,7 +35,9 @@ from helpers.tools.distributed import (
     slurm_cluster,
     versions,
 )
+from helpers.training.trainer import CHECKPOINT
 from tests.conftest import TINY, said
+from tests.maintenance.browser import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 HELPERS = Path(helpers.__file__).parent
@@ -58,15 +63,175 @@ def all_free(first, count):
     return True
 
 
-@pytest.mark.parametrize(
-    "text", [None, "", "{", "[]", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}']
-)
-def test_tf_config_that_does_not_name_this_worker(text, monkeypatch):
+def tf_config(workers=("127.0.0.1:2222",), index=0, kind="worker", **jobs):
+    return json.dumps({"cluster": {"worker": workers, **jobs}, "task": {"type": kind, "index": index}})
+
+
+@pytest.fixture
+def connected(monkeypatch):
+    """The clusters that TensorFlow is asked to connect; it doesn't."""
+    clusters = []
+
+    def note(resolver):
+        clusters.append(resolver.cluster_spec().as_dict())
+        return "the strategy"
+
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", note)
+    return clusters
+
+
+UNFIT_TF_CONFIGS = {
+    "missing": None,
+    "empty": "",
+    "cut off": "{",
+    "nested too deeply": "[" * 100_000,
+    "a list": "[]",
+    "a number": "3",
+    "null": "null",
+    "no names": "{}",
+    "no task": '{"cluster": {"worker": ["127.0.0.1:2222"]}}',
+    "no cluster": '{"task": {"type": "worker", "index": 0}}',
+    "the task is a text": '{"cluster": {"worker": ["127.0.0.1:2222"]}, "task": "worker"}',
+    "the cluster is a list": '{"cluster": ["127.0.0.1:2222"], "task": {"type": "worker", "index": 0}}',
+    "no such job": tf_config(kind="chief"),
+    "a job of another strategy": tf_config(ps=["127.0.0.1:2223"]),
+    "two chiefs": tf_config(chief=["127.0.0.1:2223", "127.0.0.1:2224"]),
+    "index -1": tf_config(index=-1),
+    "index too large": tf_config(index=1),
+    "index as a text": tf_config(index="0"),
+    "index as a fraction": tf_config(index=0.0),
+    "index as a truth": tf_config(index=False),
+    "no index": tf_config(index=None),
+    "workers as a text": tf_config("127.0.0.1:2222"),
+    "workers as names": tf_config({"127.0.0.1:2222": 0}),
+    "no workers": tf_config([]),
+    "a worker as a number": tf_config([2222]),
+    "no port": tf_config(["127.0.0.1"]),
+    "an empty port": tf_config(["127.0.0.1:"]),
+    "port 0": tf_config(["127.0.0.1:0"]),
+    "port 99999": tf_config(["127.0.0.1:99999"]),
+    "port -1": tf_config(["127.0.0.1:-1"]),
+    "a port in words": tf_config(["127.0.0.1:http"]),
+    "a port as Python alone writes it": tf_config(["127.0.0.1:2_222"]),
+    "a page's address": tf_config(["http://127.0.0.1:2222"]),
+    "IPv6 without brackets": tf_config(["fe80::1:2222"]),
+    "a port without a host": tf_config([":2222"]),
+    "the second worker": tf_config(["127.0.0.1:2222", "127.0.0.1"]),
+}
+
+
+@pytest.mark.parametrize("text", UNFIT_TF_CONFIGS.values(), ids=UNFIT_TF_CONFIGS)
+def test_tf_config_that_does_not_name_this_worker(text, monkeypatch, connected):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(ValueError, match=r"^TF_CONFIG must be .*, not .*\.$"):
+    with pytest.raises(ValueError, match=r"^TF_CONFIG must be .*, not .*\.$") as raised:
         make_strategy("multiworker")
+    assert len(said(raised)) < 500 and not connected
+
+
+def test_two_workers_with_one_address(monkeypatch, connected):
+    monkeypatch.setenv("TF_CONFIG", tf_config(["10.0.0.1:2222", "10.0.0.1:2222"]))
+    with pytest.raises(ValueError, match="an address of its own, not 10.0.0.1:2222 to several") as raised:
+        make_strategy("multiworker")
+    assert said(raised) and not connected
+
+
+def test_a_port_that_is_in_use(monkeypatch, connected):
+    with socket.create_server(("", 0)) as other:
+        mine, theirs = f"127.0.0.1:{other.getsockname()[1]}", "127.0.0.1:2222"
+        monkeypatch.setenv("TF_CONFIG", tf_config([theirs, mine], index=1))
+        with pytest.raises(ValueError, match=f"can't listen on the port of {mine}: Address already in use") as raised:
+            make_strategy("multiworker")
+        assert said(raised) and not connected
+    assert make_strategy("multiworker") == "the strategy" and connected == [{"worker": [theirs, mine]}]
+
+
+def test_a_chief_beside_the_workers(monkeypatch, connected):
+    [port] = free_ports(1)
+    monkeypatch.setenv("TF_CONFIG", tf_config([f"[::1]:{port}"], chief=["localhost:1"]))
+    assert make_strategy("multiworker") == "the strategy"
+    assert connected == [{"worker": [f"[::1]:{port}"], "chief": ["localhost:1"]}]
+
+
+def test_the_command_refuses_in_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("TF_CONFIG", tf_config(index=-1))
+    assert main(["train", "--distribute", "multiworker", "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: TF_CONFIG must be ") and error.count("\n") == 1
+    assert not (tmp_path / "out" / "config.json").exists()
+
+
+# --- Only private networks ---
+
+NAMES = {"here": ["127.0.1.1"], "lab": ["10.1.2.3"], "example.org": ["93.184.215.14"], "both": ["10.0.0.1", "8.8.8.8"]}
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """Numbers are looked up as ever; of names only these are known."""
+    itself = socket.getaddrinfo
+
+    def look_up(host, *rest, **options):
+        if host in NAMES:
+            return [found for address in NAMES[host] for found in itself(address, *rest, **options)]
+        return itself(host, *rest, flags=socket.AI_NUMERICHOST, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+PRIVATE = ["127.0.0.1", "10.9.8.7", "172.16.0.1", "192.168.1.2", "169.254.0.1", "[::1]", "[fd00::1]", "[fe80::1%lo]"]
+PRIVATE += ["[::ffff:10.0.0.1]", "here", "lab"]
+PUBLIC = ["8.8.8.8", "172.32.0.1", "192.169.0.1", "[2001:4860:4860::8888]", "[::ffff:8.8.8.8]", "0.0.0.0", "[::]"]
+PUBLIC += ["100.64.0.1", "134744072", "example.org", "both"]
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+def test_workers_on_a_private_network(host, monkeypatch, connected, resolver):
+    [port] = free_ports(1)
+    monkeypatch.setenv("TF_CONFIG", tf_config([f"127.0.0.1:{port}", f"{host}:2222"]))
+    assert make_strategy("multiworker") == "the strategy" and len(connected) == 1
+
+
+@pytest.mark.parametrize("host", PUBLIC)
+def test_workers_on_a_public_network_need_an_option(host, monkeypatch, connected, resolver, tmp_path, capsys):
+    [port] = free_ports(1)
+    monkeypatch.setenv("TF_CONFIG", tf_config([f"127.0.0.1:{port}", f"{host}:2222"]))
+    command = ["train", "--distribute", "multiworker", "--out", str(tmp_path)]
+    assert main(command) == 2 and not connected
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: the worker {host}:2222 isn't on a private network") and error.count("\n") == 1
+    assert "--public-network" in error
+    assert make_strategy("multiworker", public_network=True) == "the strategy" and len(connected) == 1
+
+
+def test_the_option_reaches_the_strategy(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def refuse(*arguments):
+        asked.append(arguments)
+        raise ValueError("asked")
+
+    monkeypatch.setattr(distributed, "make_strategy", refuse)
+    command = ["train", "--distribute", "multiworker", "--out", str(tmp_path)]
+    assert main(command) == main([*command, "--public-network"]) == 2
+    assert asked == [("multiworker", False), ("multiworker", True)]
+
+
+def test_a_worker_that_cannot_be_found(monkeypatch, connected, resolver):
+    monkeypatch.setenv("TF_CONFIG", tf_config(["nowhere:2222"]))
+    with pytest.raises(ValueError, match=r"^the worker nowhere:2222 can't be found: ") as raised:
+        make_strategy("multiworker")
+    assert said(raised) and not connected
+
+
+def test_slurms_machines_are_looked_up_too(monkeypatch, connected, resolver):
+    for name, value in (slurm_job(1)[0] | {"SLURM_STEP_NODELIST": "example.org"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=r"^the worker example.org:\d+ isn't on a private network"):
+        make_strategy("slurm")
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "lab")
+    assert make_strategy("slurm") == "the strategy" and len(connected) == 1
 
 
 def test_slurms_variables_are_understood(monkeypatch):
@@ -135,7 +300,7 @@ def test_a_change_in_any_folder_is_another_version(tmp_path, monkeypatch):
     assert {folder.name for folder in modules} >= {"helpers", "training", "sampling", "tools"}
     seen = {mine}
     for module in modules.values():
-        module.write_text(module.read_text() + "# changed\n")
+        module.write_text(module.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
         assert versions() not in seen
         seen.add(versions())
 
@@ -171,6 +336,14 @@ def test_the_chiefs_arrays_replace_those_of_the_others(monkeypatch):
     assert [message.tolist() for message in messages] == [[1, 2, 4, 5], [3]]
 
 
+def test_all_stop_when_one_of_them_stops(monkeypatch):
+    monkeypatch.setattr(distributed, "all_reduce", lambda strategy, mine: np.stack([mine, [theirs]]))
+    for mine, theirs in [(False, 0), (False, 1), (True, 0), (True, 1)]:
+        assert any_worker(worker_of(), mine) is (mine or theirs == 1)
+    monkeypatch.setattr(distributed, "all_reduce", None)  # alone, there is nobody to ask
+    assert any_worker(make_strategy("none"), True) and not any_worker(make_strategy("none"), False)
+
+
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_worker_that_differs_is_named(devices, monkeypatch):
     """The third worker's seed differs; each worker has one device, or two."""
@@ -200,7 +373,6 @@ QUICK["network"] = {name: getattr(TINY, name) for name in ("widths", "embedding_
 def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
     """Start a worker for each task at the same time; returns their exit codes, error lines and reports."""
     from tests.benchmarks.scaling import loopback_cluster
-    from tests.maintenance.browser import free_ports
 
     strategy = strategy or ("none" if len(tasks) == 1 else "multiworker")
     ports = free_ports(len(tasks))
@@ -222,7 +394,7 @@ def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
     assert max(times) - min(times) < 60, "when one worker ends, the others must end within a minute"
     lines = [[line for line in error.splitlines() if line.startswith(("error:", "Traceback"))] for error in errors]
     reports = [Path(task["report"]) for task in tasks]
-    read = [json.loads(report.read_text()) if report.exists() else None for report in reports]
+    read = [json.loads(report.read_text(encoding="utf-8")) if report.exists() else None for report in reports]
     return [worker.returncode for worker in started], lines, read
 
 
@@ -275,11 +447,12 @@ def test_two_workers_follow_one_process_on_the_real_network(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
 def test_after_a_kill_all_workers_resume_from_the_chiefs_checkpoint(tmp_path, shapes, uninterrupted):
     def run(dies=None, at=None):
         tasks = tasks_in(tmp_path, **QUICK, save_every_seconds=0)
         if dies is not None:
-            tasks[dies]["dies_at"] = at
+            tasks[dies] |= {"stopped_at": at, "stop": "SIGKILL"}
         return run_workers(*tasks, arguments=shapes)
 
     lost = "error: another worker ended, so this one stops too; start all of them again to resume from the last "
@@ -294,6 +467,28 @@ def test_after_a_kill_all_workers_resume_from_the_chiefs_checkpoint(tmp_path, sh
         assert_same_course(report, uninterrupted, [8])
     assert_same_course(reports[0], uninterrupted, range(1, 9))  # the chief's history is whole
     assert not (tmp_path / "out1").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM that a process can answer")
+@pytest.mark.parametrize("stopped", [(0, 1), (1,)], ids=["both", "the second"])
+def test_a_signal_to_any_worker_stops_all_and_saves(stopped, tmp_path, shapes):
+    tasks = tasks_in(tmp_path, **QUICK)  # they save when they are stopped, and never before
+    for number in stopped:
+        tasks[number] |= {"stopped_at": 3, "stop": "SIGTERM"}
+    codes, errors, reports = run_workers(*tasks, arguments=shapes)
+    assert codes == [130, 130] and errors == [[], []] and reports == [None, None]
+    assert load_checkpoint(tmp_path / "out0" / CHECKPOINT)[1]["step"] == 3
+    assert not (tmp_path / "out1" / CHECKPOINT).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM that a process can answer")
+def test_sigterm_is_answered_once_workers_are_connected(tmp_path, shapes):
+    """TensorFlow would take it for itself, and do nothing."""
+    tasks = tasks_in(tmp_path, **QUICK, stopped_at="connected", stop="SIGTERM")
+    codes, errors, _ = run_workers(*tasks, arguments=shapes)
+    assert codes == [130, 130] and errors == [[], []]
 
 
 @pytest.mark.slow

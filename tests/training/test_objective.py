@@ -125,6 +125,18 @@ def test_augmented_images_are_noised_and_aimed_at(batch, noise):
     np.testing.assert_allclose(seen.loss, np.mean(velocity_of(changed, seen.t, noise) ** 2), rtol=1e-5)
 
 
+def test_everything_that_is_drawn_follows_the_seed(batch):
+    """Each by its own key: the noise, t, the dropped labels and the augmentation, here of seed 3."""
+    sample_ids, x_0, labels = batch
+    seen = loss_of_zero(batch, seed=3, augmented_from=0, label_dropout=0.5)
+    uniform = per_sample_noise(3, sample_ids, (2,), step=1, draw=tf.random.stateless_uniform)
+    np.testing.assert_array_equal(seen.t, draw_times(uniform[:, 0], 100, "middle"))
+    np.testing.assert_array_equal(seen.labels, np.where(uniform[:, 1] < 0.5, -1, labels))
+    changed = augment(x_0, per_sample_noise(3, sample_ids, (DRAWS,), step=2), 1.0)
+    noise = per_sample_noise(3, sample_ids, (28, 28, 1))
+    np.testing.assert_allclose(seen.x_t, noised(changed, seen.t, noise), atol=1e-4)
+
+
 def test_images_with_less_noise_are_left_as_they_are(batch):
     recipes = ({"augmentation": 0.0}, {"augmented_from": 0}, {"augmented_from": 40})
     plain, every, some = (loss_of_zero(batch, **recipe) for recipe in recipes)
@@ -158,6 +170,16 @@ def test_validation_mse_of_predicting_zero_is_one(mnist):
     assert np.all((mse.x_0 > 0) & (mse.x_0 < 4)) and mse.x_0[0] < 0.01 < mse.x_0[99]
     with pytest.raises(ValueError, match="images must be at least 100"):
         validation_mse(zero, images[:99], labels[:99])
+
+
+def test_validation_draws_noise_anew_for_each_seed_and_each_t(mnist):
+    zero = Denoiser(lambda inputs: tf.zeros_like(inputs[0]), SCHEDULE, UNetConfig(predicts="noise"))
+    images, labels = mnist.train_images[-100:], mnist.train_labels[-100:]
+    first, again, other = (validation_mse(zero, images, labels, per_image=2, seed=seed).noise for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.all(first != other)
+    # Image i is seen at t = i and t = i + 50: with the same noise, both halves would have the same errors.
+    assert np.all(first[:50] != first[50:])
 
 
 @pytest.mark.parametrize(

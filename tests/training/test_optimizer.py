@@ -56,6 +56,13 @@ def test_a_convolution_steps_as_far_in_every_direction():
     np.testing.assert_allclose(weights.reshape(72, 16), expected, rtol=1e-3, atol=1e-5)
 
 
+def test_the_smallest_matrix_is_eight_by_eight():
+    gradient = np.random.default_rng(3).normal(size=(8, 8)).astype(np.float32)
+    weights = step_of(Muon(0.1, weight_decay=0.0), (8, 8), [gradient])
+    expected = -0.1 * 0.2 * np.sqrt(8) * orthogonalised(tf.constant(gradient)).numpy()
+    np.testing.assert_allclose(weights, expected, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(16,), (3, 3, 16, 1), (7, 64), ()])
 def test_other_weights_are_updated_by_adamw_at_a_third_of_the_rate(shape):
     gradients = np.random.default_rng(2).normal(size=(3, *shape)).astype(np.float32)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 from contextlib import contextmanager
 
@@ -11,11 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.checkpoints import load_checkpoint, load_denoiser
+from helpers.checkpoints import load_denoiser
 from helpers.data import make_dataset
+from helpers.tools.arrays import load_checkpoint, save_checkpoint
 from helpers.tools.files import ASIDE
+from helpers.training import trainer
 from helpers.training.objective import TrainingConfig
-from helpers.training.trainer import CHECKPOINT, batches, one_stream_per_core, recipe_of, train_step
+from helpers.training.trainer import CHECKPOINT, batches, recipe_of, train_step
 from helpers.unet import build_unet
 from tests.conftest import TINY, said
 from tests.training.compiled_once import compiled_once, values_of, variables_of
@@ -89,17 +90,56 @@ def test_adamw_learns(make_trainer, batch):
     assert losses == sorted(losses, reverse=True) and losses[-1] < 0.85 * losses[0]
 
 
-def test_one_stream_per_core_divides_the_batch(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
-    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
-    assert (one_stream_per_core(128), one_stream_per_core(12)) == (4, 6)
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["one"])
-    assert one_stream_per_core(128) == 1  # a GPU wants the whole batch at once
+# --- The recipe ---
+
+UNUSUAL = {"optimizer": "adamw", "steps": 10, "warmup_steps": 4, "learning_rate": 0.1, "weight_decay": 0.3}
+UNUSUAL |= {"gradient_clip": 0.25, "ema_decay": 0.75, "schedule": "linear", "diffusion_steps": 50, "seed": 5}
 
 
-def test_one_stream_once_tensorflow_runs():
-    assert tf.config.threading.get_intra_op_parallelism_threads() == 0  # conftest.py has started its threads
-    assert one_stream_per_core(128) == 1
+@pytest.fixture
+def unusual(make_trainer):
+    """A trainer whose recipe has no default in it."""
+    return make_trainer(precision="mixed_bfloat16", **UNUSUAL)
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_zero(unusual, make_trainer):
+    def rates(optimizer, steps):
+        found = []
+        for step in steps:
+            optimizer.iterations.assign(step)
+            found.append(float(optimizer.learning_rate))
+        return found
+
+    assert rates(unusual.optimizer, (0, 2, 4, 7, 10)) == pytest.approx([0, 0.05, 0.1, 0.05, 0], abs=1e-6)
+    at_once = make_trainer(learning_rate=0.1).optimizer  # without a warm-up, in 12 steps
+    assert rates(at_once, (0, 6, 12)) == pytest.approx([0.1, 0.05, 0], abs=1e-6)
+
+
+def test_networks_and_optimizer_are_those_of_the_recipe(unusual):
+    schedule = unusual.denoiser.schedule
+    assert (schedule.name, schedule.steps, unusual.optimizer.weight_decay) == ("linear", 50, 0.3)
+    types = [{layer.compute_dtype for layer in part.unet.layers} for part in (unusual.denoiser, unusual.ema)]
+    assert "bfloat16" in types[0] and types[1] == {"float32"}  # the average would round small steps away
+
+
+def test_the_first_weights_follow_the_seed(unusual):
+    keras.utils.set_random_seed(5)
+    expected = build_unet(TINY).get_weights()
+    for denoiser in (unusual.denoiser, unusual.ema):
+        for mine, theirs in zip(denoiser.unet.get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_an_update_clips_and_averages_as_the_recipe_says(unusual, batch, monkeypatch):
+    clipped, averaged = [], []
+    monkeypatch.setattr(trainer, "train_step", lambda *arguments: clipped.append(arguments[2]) or tf.zeros(()))
+    monkeypatch.setattr(trainer, "update_ema", lambda *arguments: averaged.append(arguments))
+    with without_compiling():
+        unusual.distributed_step(*batch)
+    assert clipped == [0.25]
+    ((ema, unet, step, decay),) = averaged
+    assert (ema, unet, decay) == (unusual.ema.unet, unusual.denoiser.unet, 0.75)
+    assert step is unusual.optimizer.iterations
 
 
 # --- The batches ---
@@ -109,7 +149,7 @@ def test_each_worker_has_its_own_share_and_no_image_comes_twice_in_an_epoch():
     """Two workers with two devices each, 100 images that carry their number, batches of 16, four epochs."""
     images = np.zeros((100, 4, 4), np.uint8)
     images[:, 0, 0] = np.arange(100)
-    config = TrainingConfig(steps=25, batch_size=16)
+    config = TrainingConfig(steps=25, batch_size=16, seed=3)
     seen = []
     for worker in range(2):
         context = tf.distribute.InputContext(2, worker, num_replicas_in_sync=4)
@@ -179,7 +219,7 @@ def test_what_is_saved_can_be_used_as_it_is(saved):
     weights = load_denoiser(folder).unet.get_weights()
     for mine, theirs in zip(weights, values[len(weights) : 2 * len(weights)], strict=True):
         np.testing.assert_array_equal(mine, theirs)
-    record = json.loads((folder / "config.json").read_text())
+    record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert record["training"] == recipe_of(TINY, RECIPE)["training"] | DATA
 
 
@@ -196,16 +236,115 @@ VELOCITY = dataclasses.replace(TINY, predicts="velocity")
     ("changed", "reason"),
     [
         ({"unet_config": VELOCITY, "steps": 3}, "another recipe: predicts 'noise', not 'velocity', steps 12, not 3"),
-        ({"data": DATA | {"data_sha256": "1" * 64}}, "another data set: MNIST with SHA-256 000000000000..., not MNIST"),
-        ({"data": DATA | {"data": "shapes.npz"}}, "not shapes.npz with SHA-256 000000000000..."),
+        ({"data": DATA | {"data_sha256": "1" * 64}}, "data set: 'MNIST' with SHA-256 '000000000000...', not 'MNIST'"),
+        (
+            {"data": {"data": "shapes.npz", "data_sha256": "1" * 64}},
+            "not 'shapes.npz' with SHA-256 '111111111111...'; choose another folder",
+        ),
     ],
 )
 def test_another_training_is_refused(make_trainer, saved, changed, reason):
     other = make_trainer(**changed)
-    with pytest.raises(ValueError, match="replace it with --replace") as raised:
+    with pytest.raises(ValueError, match="start anew with --replace") as raised:
         other.restore(saved[0])
     assert str(saved[0]) in said(raised) and reason in said(raised)
     assert other.step == 0
+
+
+@pytest.mark.parametrize("name", ["renamed.npz", "", "caf\u00e9.npz", None])
+def test_the_digest_decides_whatever_the_data_is_called(make_trainer, saved, name):
+    same = make_trainer(data=DATA | {"data": name})
+    same.restore(saved[0])
+    assert same.step == 5
+
+
+def changed(*names, value=None, remove=False):
+    """A change of the state: of the value under these names."""
+
+    def change(arrays, state):
+        part = state
+        for name in names[:-1]:
+            part = part[name]
+        if remove:
+            del part[names[-1]]
+        else:
+            part[names[-1]] = value
+
+    return change
+
+
+def in_arrays(name, convert):
+    def change(arrays, state):
+        arrays[name][0] = convert(arrays[name][0])
+
+    return change
+
+
+RECIPE_DIFFERS, DATA_DIFFERS, NO_FIT, DAMAGED = "another recipe", "another data set", "doesn't fit", "is damaged: "
+DAMAGES = {
+    "no recipe": (changed("recipe", remove=True), RECIPE_DIFFERS),
+    "a list for the recipe": (changed("recipe", value=[1]), RECIPE_DIFFERS),
+    "a text for the recipe": (changed("recipe", value="mine"), RECIPE_DIFFERS),
+    "no unet in the recipe": (changed("recipe", "unet", remove=True), RECIPE_DIFFERS),
+    "a list for the unet": (changed("recipe", "unet", value=[8, 8]), RECIPE_DIFFERS),
+    "a setting more": (changed("recipe", "training", "colour\n", value=1), r"another recipe: unknown \['colour\\n'\]"),
+    "a setting that is huge": (changed("recipe", "training", "seed", value="9" * 10_000), RECIPE_DIFFERS),
+    "no data": (changed("data", remove=True), DATA_DIFFERS),
+    "a list for the data": (changed("data", value=[]), DATA_DIFFERS),
+    "a text for the data": (changed("data", value="MNIST"), DATA_DIFFERS),
+    "a number for the digest": (changed("data", "data_sha256", value=7), DATA_DIFFERS),
+    "a name of the data with codes": (changed("data", value={"data": "x\n\x1b[2J" * 99}), DATA_DIFFERS),
+    "no step": (changed("step", remove=True), DAMAGED + "'step' is missing"),
+    "a text for the step": (changed("step", value="5"), DAMAGED + "step must be a whole number in 0..12, not '5'"),
+    "half a step": (changed("step", value=5.5), DAMAGED + "step must be"),
+    "a step beyond the last": (changed("step", value=13), DAMAGED + "step must be a whole number in 0..12, not 13"),
+    "a step before the first": (changed("step", value=-1), DAMAGED + "step must be"),
+    "True for the step": (changed("step", value=True), DAMAGED + "step must be"),
+    "NaN seconds": (changed("seconds", value=float("nan")), DAMAGED + "seconds must be a finite number"),
+    "seconds that are no float": (changed("seconds", value=10**400), DAMAGED + "seconds must be a finite number"),
+    "no seconds": (changed("seconds", remove=True), DAMAGED + "'seconds' is missing"),
+    "a number for the losses": (changed("recent", value=3), DAMAGED),
+    "texts for the losses": (changed("recent", value=["0.5"]), DAMAGED + "recent must be a finite number, not '0.5'"),
+    "a NaN among the losses": (changed("recent", value=[float("nan")]), DAMAGED + "recent must be a finite number"),
+    "no history": (changed("history", remove=True), DAMAGED + "'history' is missing"),
+    "a dictionary for the history": (changed("history", value={"step": 3}), DAMAGED),
+    "numbers for the rows": (changed("history", value=[3]), DAMAGED),
+    "a row without a loss": (changed("history", 0, "loss", remove=True), DAMAGED + "'loss' is missing"),
+    "a text in a row": (changed("history", 0, "loss", value="low"), DAMAGED + "loss must be a finite number"),
+    "another version": (
+        lambda arrays, state: state.update(versions="1\n2") or arrays["optimizer"].pop(),
+        r"was written by '1\\n2', not by .*doesn't fit",
+    ),
+    "no arrays at all": (lambda arrays, state: arrays.clear(), NO_FIT),
+    "no EMA": (lambda arrays, state: arrays.pop("ema"), NO_FIT),
+    "another shape": (in_arrays("unet", lambda array: array[..., :-1]), NO_FIT),
+    "another type": (in_arrays("unet", lambda array: array.astype(np.float64)), NO_FIT),
+    "texts for weights": (in_arrays("ema", lambda array: array.astype(str)), NO_FIT),
+    "whole numbers for weights": (in_arrays("ema", lambda array: array.astype(np.int32)), NO_FIT),
+    "NaN weights": (in_arrays("unet", lambda array: array * np.nan), DAMAGED + "not all of its numbers are finite"),
+    "infinite averages": (
+        in_arrays("ema", lambda array: array + np.inf),
+        DAMAGED + "not all of its numbers are finite",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_checkpoint_of_another_form_ends_in_one_sentence(damage, make_trainer, copied):
+    """And leads out of the trouble: nothing that is advised would be refused next."""
+    change, why = DAMAGES[damage]
+    arrays, state = load_checkpoint(copied / CHECKPOINT)
+    change(arrays, state)
+    save_checkpoint(copied / CHECKPOINT, arrays, state)
+    fresh = make_trainer()
+    before = values_of(fresh)
+    with pytest.raises(
+        ValueError, match=f"{CHECKPOINT} .*{why}.*; choose another folder, or start anew with"
+    ) as raised:
+        fresh.restore(copied)
+    assert "\x1b" not in said(raised) and len(said(raised)) < 1_000
+    for mine, theirs in zip(values_of(fresh), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_weights_that_are_not_numbers_are_not_saved(make_trainer, copied):

@@ -24,20 +24,20 @@ def reported(train, path: str, save_every_seconds: float):
         every = {"history_every": 1, "save_every_seconds": save_every_seconds}
         ema, history = train(*arguments, **options, **every)
         weights = [float(abs(weight).sum()) for weight in ema.unet.get_weights()]
-        with open(path, "w") as file:
+        with open(path, "w", encoding="utf-8") as file:
             json.dump({"losses": {row["step"]: row["loss"] for row in history}, "ema_weights": weights}, file)
         return ema, history
 
     return train_and_report
 
 
-def killed_at(step: int):
-    """tqdm's `update`, which is called once per step; at one of them it kills this process."""
+def signalled_at(step: int, number: int):
+    """tqdm's `update`, which is called once per step; at one of them this process sends itself a signal."""
 
     def update(bar, n=1):
         seen.append(n)
         if len(seen) == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         return update_itself(bar, n)
 
     update_itself, seen = tqdm.update, []
@@ -51,8 +51,10 @@ if __name__ == "__main__":
     objective.TrainingConfig = functools.partial(objective.TrainingConfig, **task.get("recipe", {}))
     custom_data.UNetConfig = functools.partial(custom_data.UNetConfig, **task.get("network", {}))
     loop.train = reported(loop.train, task["report"], task.get("save_every_seconds", 180.0))
-    if "dies_at" in task:
-        tqdm.update = killed_at(task["dies_at"])
+    if task.get("stopped_at") == "connected":
+        loop.versions = lambda: os.kill(os.getpid(), getattr(signal, task["stop"]))
+    elif "stopped_at" in task:
+        tqdm.update = signalled_at(task["stopped_at"], getattr(signal, task["stop"]))
     if "version" in task:
         loop.versions = lambda: task["version"]
     sys.exit(main(["train", *task["arguments"]]))

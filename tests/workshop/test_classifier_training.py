@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from helpers.data import Mnist, to_model_range
+from helpers.data import Mnist, make_dataset, to_model_range, training_split, validation_split
 from helpers.evaluation.classifiers import build_classifier, classify, digit_accuracy, load_classifier
 from helpers.tools.files import sha256_of_file
 from helpers.workshop import classifier_training
@@ -55,14 +55,38 @@ def test_an_interrupted_training_resumes_after_its_last_epoch(one_layer, few_mni
     assert digit_accuracy(classifier, to_model_range(few_mnist.test_images), few_mnist.test_labels) > 0.5
 
 
+def test_training_images_are_turned_and_moved_and_none_is_held_out(few_mnist, monkeypatch):
+    class Classifier:
+        def compile(self, *_, **__):
+            pass
+
+        def fit(self, data, **_):
+            self.batch = next(iter(data))
+
+    classifier = Classifier()
+    monkeypatch.setattr(classifier_training, "build_classifier", lambda role: classifier)
+    train_classifier("judge", batch_size=500, seed=3)
+    images, labels = next(iter(make_dataset(*training_split(few_mnist), 500, seed=3)))
+    np.testing.assert_array_equal(classifier.batch[1], labels)
+    varied, images = classifier.batch[0].numpy(), images.numpy()
+    assert np.mean(np.abs(varied - images).mean(axis=(1, 2, 3)) > 0.01) > 0.9
+    # As much ink as before, on the same background.
+    np.testing.assert_allclose(varied.mean(axis=(1, 2, 3)), images.mean(axis=(1, 2, 3)), atol=0.03)
+    np.testing.assert_array_equal(varied[:, [0, 0, -1, -1], [0, -1, 0, -1]], -1)
+
+
 def test_a_saved_classifier_is_recorded_and_loads(few_mnist, tmp_path):
+    keras.utils.set_random_seed(0)
     classifier = build_classifier("judge")
     classifier.compile("adam", "mse")  # the optimizer's state isn't saved
     record = save_classifier(classifier, tmp_path)
     images = to_model_range(few_mnist.test_images)
     assert record["test_accuracy"] == digit_accuracy(classifier, images, few_mnist.test_labels)
+    validation_images, validation_labels = validation_split(few_mnist)
+    validation = digit_accuracy(classifier, to_model_range(validation_images), validation_labels)
+    assert record["validation_accuracy"] == validation != record["test_accuracy"]
     assert record["weights_sha256"] == sha256_of_file(tmp_path / "judge.weights.h5")
-    assert record.items() <= json.loads((tmp_path / "judge.json").read_text()).items()
+    assert record.items() <= json.loads((tmp_path / "judge.json").read_text(encoding="utf-8")).items()
     loaded = load_classifier("judge", tmp_path)
     np.testing.assert_array_equal(classify(loaded, images), classify(classifier, images))
     assert (tmp_path / "judge.weights.h5").stat().st_size < 1_000_000

@@ -15,7 +15,7 @@ from helpers.unet import UNetConfig, build_denoiser, build_unet
 from helpers.workshop import recipes
 from helpers.workshop.recipes import RECIPES, Recipe
 from helpers.workshop.tuning import Quality
-from tests.conftest import TINY
+from tests.conftest import TINY, said
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_every_recipe_can_be_built_within_the_limit(parameters):
 
 
 def test_the_pretrained_network_has_the_last_recipe():
-    trained = json.loads((PRETRAINED / "config.json").read_text())["training"]
+    trained = json.loads((PRETRAINED / "config.json").read_text(encoding="utf-8"))["training"]
     last = RECIPES["augmented"]
     assert load_denoiser().config == UNetConfig(**last.unet) == UNetConfig()
     assert TrainingConfig(**last.training) == TrainingConfig()
@@ -71,15 +71,28 @@ def test_a_recipe_is_trained_and_measured(tmp_path, monkeypatch):
     sizes = {"widths": TINY.widths, "heads": TINY.heads, "embedding_width": TINY.embedding_width}
     monkeypatch.setitem(RECIPES, "tiny", Recipe("?", sizes, {"batch_size": 4}))
     monkeypatch.setattr(recipes, "train", untrained)
-    monkeypatch.setattr(recipes, "updates_in", lambda minutes, recipe, streams: 2)
+    monkeypatch.setattr(recipes, "updates_in", lambda minutes, recipe, streams: 200)
     row = recipes.run("tiny", 1, 0.5, Yardstick(), tmp_path)
-    assert (row["recipe"], row["seed"], row["updates"], row["question"]) == ("tiny", 1, 2, "?")
+    assert (row["recipe"], row["seed"], row["updates"], row["question"]) == ("tiny", 1, 200, "?")
+    assert row["images_per_second"] == 27  # 200 times 4 in half a minute
     assert scales == [1.0, 1.5] and (row["accuracy_at_1"], row["accuracy_at_1.5"]) == (0.91, 0.92)
     # Another seed gets as many updates, however many would fit into the minutes now.
     monkeypatch.setattr(recipes, "updates_in", lambda minutes, recipe, streams: 3)
-    assert recipes.run("tiny", 2, 0.5, Yardstick(), tmp_path)["updates"] == 2
-    configs = [TrainingConfig(steps=2, batch_size=4, seed=seed) for seed in (1, 2)]
+    assert recipes.run("tiny", 2, 0.5, Yardstick(), tmp_path)["updates"] == 200
+    configs = [TrainingConfig(steps=200, batch_size=4, seed=seed) for seed in (1, 2)]
     assert trained == [(tmp_path / "tiny" / f"seed-{config.seed}", config) for config in configs]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "2.5", '"2"', "true", "null", "[2]", "0", "-2", "NaN", "[" * 100_000, "\xff"]
+)
+def test_a_damaged_number_of_updates_is_named(text, tmp_path):
+    plan = tmp_path / "base" / "updates.json"
+    plan.parent.mkdir()
+    plan.write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match="updates.json is damaged .*; delete it to count the updates again") as raised:
+        recipes.run("base", 0, 1.0, None, tmp_path)
+    said(raised)
 
 
 def test_the_fastest_stretch_counts(monkeypatch):

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from helpers.__main__ import main
 from helpers.checkpoints import PRETRAINED, PRETRAINED_NOISE
 from helpers.data import Mnist, to_model_range, training_split, validation_split
 from helpers.evaluation.classifiers import extract_features
 from helpers.evaluation.metrics import draw_with_counts
 from helpers.sampling.sampler import SamplerSettings, Samples, sample
-from helpers.tools.files import ASSETS, read_rows
+from helpers.tools.files import ASSETS, read_rows, write_rows
 from helpers.workshop import tuning
 from helpers.workshop.tuning import (
     FLOOR_DRAWS,
@@ -23,8 +24,10 @@ from helpers.workshop.tuning import (
     finalists,
     front_settings,
     measure_all,
+    read_table,
     scale_settings,
 )
+from tests.conftest import said
 from tests.evaluation.conftest import few_images
 
 GUIDED = SamplerSettings("ddim", 20, 1.0, 1.5, None)
@@ -87,6 +90,7 @@ def test_real_images_measure_as_real(yardstick, few_mnist, lively_denoiser, monk
     images, labels = training_split(few_mnist)
     real = to_model_range(images[draw_with_counts(labels, yardstick.labels, 99)]).numpy()
     quality = measure(yardstick, lively_denoiser, real, monkeypatch)
+    assert yardstick.network.name == "features"  # the judge takes no part in choices
     assert quality.accuracy > 0.98 and 0.6 < quality.ratio < 1.6 and 0.9 < quality.coverage < 1.1
     assert quality.nfe == 40 and quality.taught is None
 
@@ -200,6 +204,60 @@ def test_finalists_are_accurate_cheap_and_near_real_images():
     assert chosen[0] == SamplerSettings("dpm++", 10, 0.0, 2.0, (20, 80))
     with pytest.raises(ValueError, match=r"accuracy of 0\.992 and an NFE of at most 32"):
         finalists(rows[:1], [])
+
+
+ROW = {"method": "dpm++", "steps": "10", "eta": "0.0", "guidance_scale": "2.0", "guidance_interval": "(20, 80)"}
+ROW |= {"nfe": "20", "accuracy": "0.995", "ratio": "2.0"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"guidance_interval": "__import__('os').system('true')"}, "guidance_interval must be .first, last. or empty"),
+        ({"guidance_interval": "(1, 2"}, "guidance_interval must be"),
+        ({"guidance_interval": "(80, 20)"}, "guidance_interval's last t must be"),
+        ({"guidance_interval": "[20, 80]"}, "guidance_interval must be"),
+        ({"guidance_interval": "(" * 10_000}, "guidance_interval must be"),
+        ({"steps": "ten"}, "invalid literal"),
+        ({"steps": "0"}, "steps must be"),
+        ({"eta": "nan"}, "eta must be a finite number"),
+        ({"eta": ""}, "could not convert"),
+        ({"guidance_scale": "1e39"}, "guidance_scale must be a finite number"),
+        ({"method": "euler"}, "method must be one of"),
+        ({"nfe": "2.5"}, "invalid literal"),
+        ({"accuracy": "nan"}, "accuracy must be a finite number, not nan"),
+        ({"accuracy": "high"}, "could not convert"),
+        ({"ratio": "inf"}, "ratio must be a finite number, not inf"),
+        ({"ratio": None}, "a row lacks ratio"),
+        ({"method": None, "accuracy": None}, "a row lacks method or accuracy"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_damaged_table_is_named_in_one_sentence(changed, why, tmp_path, capsys):
+    row = {name: value for name, value in (ROW | changed).items() if value is not None}
+    write_rows(tmp_path / "front.csv", [row])
+    with pytest.raises(ValueError, match=rf"front\.csv is damaged: .*{why}") as raised:
+        read_table(tmp_path / "front.csv")
+    assert len(said(raised).replace("(" * 10_000, "")) < 400
+    assert main(["tune", "--finalists", str(tmp_path / "front.csv"), "--out", str(tmp_path / "out.csv")]) == 2
+    assert capsys.readouterr().err == f"error: {raised.value}\n"
+
+
+def test_a_whole_table_is_read(tmp_path):
+    write_rows(tmp_path / "front.csv", [ROW, ROW | {"guidance_interval": ""}])
+    assert [as_setting(row).guidance_interval for row in read_table(tmp_path / "front.csv")] == [(20, 80), None]
+    for name in TABLES:
+        assert read_table(ASSETS / f"{name}.csv") == table(name)
+
+
+@pytest.mark.parametrize("text", ["method\nddim\n", "\xff", "a,b\n1\n"])
+def test_a_damaged_unfinished_table_is_named(counting, few_settings, tmp_path, text):
+    next(measure_all(PRETRAINED, few_settings, 200, 0, False, tmp_path))
+    (kept,) = tmp_path.iterdir()
+    kept.write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=kept.name) as raised:
+        next(measure_all(PRETRAINED, few_settings, 200, 0, False, tmp_path))
+    said(raised)
 
 
 def test_a_row_holds_the_setting_and_its_quality(yardstick, few_settings, few_mnist, tmp_path, monkeypatch):
