@@ -180,12 +180,13 @@ def newest(folder: str | Path, name: str) -> Path:
 
 @contextmanager
 def held(folder: str | Path) -> Iterator[None]:
-    """Keep other processes from writing into `folder` while the block runs.
+    """Keep other processes from writing into `folder` while the block runs. A new folder that stays empty is removed.
 
     Raises `ValueError` that names the holder if another process holds the folder, or if it can't be written.
     """
     folder = as_path(folder)
     check_writable_folder(folder)
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     holder = folder / HOLDER
     try:
@@ -204,6 +205,9 @@ def held(folder: str | Path) -> Iterator[None]:
             with suppress(OSError):  # Windows can't remove an open file: it stays, and does no harm
                 file.unlink()
         lock.release()
+        if is_new:
+            with suppress(OSError):  # it holds something now
+                folder.rmdir()
 
 
 def _locked(path: Path) -> FileLock:

@@ -297,6 +297,15 @@ def test_a_folder_that_cannot_be_locked_for_another_reason(tmp_path, monkeypatch
         pytest.fail("not locked")
 
 
+def test_a_new_folder_that_stays_empty_is_removed(tmp_path):
+    (tmp_path / "old").mkdir()
+    for name in ("old", "new", "used"):
+        with held(tmp_path / name):
+            if name == "used":
+                (tmp_path / name / "file").touch()
+    assert names_in(tmp_path) == ["old", "used"]
+
+
 def test_a_holder_that_nobody_can_read(tmp_path):
     with held(tmp_path):
         (tmp_path / HOLDER).write_bytes(b"\xff\xfe")
