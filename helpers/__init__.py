@@ -11,5 +11,5 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # PyTorch's threads spin while they wait for each other: on a busy machine a training step took eight times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# Weights are only read, or written under a new name; some network drives know no locks.
+# Weights are only read, or written under a new name; some network drives don't support locks.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")

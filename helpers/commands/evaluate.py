@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_new(out, arguments.replace)  # another process may have written one in the meantime
     write_record(out, report)
     run_of_report = describe_run(network, load_digits_denoiser(network), arguments.images, arguments.seed)
-    shutil.rmtree(work_folder(run_of_report, arguments.work))
+    shutil.rmtree(work_folder(run_of_report, arguments.work), ignore_errors=True)
     for measure, figure in report_rows(report):
         print(f"{measure:84} {figure}")
     print(f"The report is in {out}.")

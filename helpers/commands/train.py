@@ -89,7 +89,8 @@ def run(arguments: argparse.Namespace) -> None:
             data_name=data.name if data else "MNIST",
         )
     except KeyboardInterrupt as interrupt:
-        said = interrupt.args[0] if interrupt.args else "Stopped."
+        if not interrupt.args:  # before the first step: nothing was saved
+            raise
         command = "The same command without --replace" if arguments.replace else "The same command"
-        raise KeyboardInterrupt(f"{said} {command} resumes the training.") from None
+        raise KeyboardInterrupt(f"{interrupt.args[0]} {command} resumes the training.") from None
     print(f"Done: {arguments.out if is_chief(strategy) else 'the first worker'} holds the trained network.")

@@ -49,9 +49,10 @@ def run(arguments: argparse.Namespace) -> None:
         for row in tuning.measure_all(network, settings, arguments.images, arguments.seed, teach):
             rows.append(row)
             print(_line(row), flush=True)
+            if len(rows) == len(settings):  # before the unfinished table is deleted
+                write_rows(arguments.out, rows)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Stopped. Finished rows are kept; the same command resumes.") from None
-    write_rows(arguments.out, rows)
     if teach:
         chosen = tuning.best_teacher(rows)
         print(f"best teacher with an accuracy of {tuning.WANTED_ACCURACY}: {_line(chosen) if chosen else 'none'}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.checkpoints import PRETRAINED, load_digits_denoiser
+from helpers.checkpoints import PRETRAINED, WEIGHTS, load_digits_denoiser
 from helpers.data import load_mnist
 from helpers.evaluation.classifiers import CLASSIFIERS
 from helpers.evaluation.clip import DIGIT_CLIP
@@ -36,7 +36,7 @@ def describe_run(network: Path, denoiser: Denoiser, images: int, seed: int) -> d
     measuring = {role: sha256_of_file(CLASSIFIERS / f"{role}.weights.h5") for role in ("features", "judge")}
     return {
         "network": network.name,
-        "weights_sha256": sha256_of_file(network / "unet.weights.h5"),
+        "weights_sha256": sha256_of_file(newest(network, WEIGHTS)),
         "measured_by": {**measuring, "digit-clip": sha256_of_file(DIGIT_CLIP / "model.safetensors")},
         "sampler": _default_settings(denoiser),
         "images": images,
@@ -132,7 +132,7 @@ def load_report(network: str | Path = PRETRAINED) -> dict:
     try:
         report = read_record(file)
         is_whole = all(name in report for name in (*MEASURES, "images"))
-        is_its_own = report["weights_sha256"] == sha256_of_file(newest(network, "unet.weights.h5"))
+        is_its_own = report["weights_sha256"] == sha256_of_file(newest(network, WEIGHTS))
         figures = [figure for _, figure in report_rows(report)] if is_whole and is_its_own else []
         if any(word in figure for figure in figures for word in ("nan", "inf")):
             raise ValueError("it holds figures that aren't numbers")

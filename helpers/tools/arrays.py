@@ -25,7 +25,7 @@ class Form(NamedTuple):
 def forms_of(path: str | Path, names: Iterable[str] | None = None) -> dict[str, Form]:
     """The form of each array in an `.npz` file, or of those of `names` that are there. Only headers are unpacked.
 
-    Raises `OSError` for a file that can't be opened, and `ValueError` with the reason for one that isn't a plain
+    Raises `OSError` for a file that can't be opened, and `ValueError` or `BadZipFile` for one that isn't a plain
     `.npz` file: arrays of objects, entries that don't have the size that their header says, entries packed so tightly
     that they would fill the memory.
     """

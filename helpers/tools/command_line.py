@@ -26,7 +26,7 @@ class CommandLine(argparse.ArgumentParser):
 def run_command(command: Callable[[argparse.Namespace], object], arguments: argparse.Namespace) -> int:
     """Run a command and return its exit code.
 
-    That is 0, 2 after an expected error or if nobody reads the output any more, 130 after Ctrl-C, SIGTERM or SIGHUP.
+    That is 0, 2 after an expected error or if the output's reader left before the end, 130 after a signal to stop.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # not all terminals and pipes know all characters
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -12,7 +12,7 @@ def one_stream_per_core(batch_size: int) -> int:
     """Give each core its own piece of every batch, which is faster without a GPU; returns the number of pieces.
 
     By default TensorFlow splits each operation over the cores, which then wait for each other after every one of
-    hundreds. Only the first use of TensorFlow in a process can change that; later calls return 1.
+    hundreds. Only before TensorFlow's first use can a process change that; if it is too late, returns 1.
     """
     if tf.config.list_physical_devices("GPU"):
         return 1

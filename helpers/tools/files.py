@@ -71,7 +71,9 @@ def check_writable_folder(folder: str | Path) -> None:
 def _check_folder(folder: Path, asked_for: Path) -> None:
     try:
         asked_for.exists()  # its name may be too long
-        nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        nearest = next((parent for parent in (folder, *folder.parents) if parent.exists()), None)
+        if nearest is None:  # a drive that isn't there
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         with _aside(nearest):
             pass
     except OSError as error:

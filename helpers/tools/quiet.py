@@ -38,7 +38,7 @@ if "keras" in sys.modules and sys.modules["keras"].config.backend() != "tensorfl
     raise RuntimeError("Keras runs on another backend already: import the course's helpers before Keras, or restart.")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-# Half an import of TensorFlow can't be repeated: Ctrl-C waits for its end.
+# A half-finished import of TensorFlow can't be repeated: Ctrl-C waits for its end.
 with stops_delayed(), standard_error_closed():
     import tensorflow
 

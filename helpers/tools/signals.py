@@ -34,7 +34,7 @@ def _handled_by(handler: Callable[..., None] | None) -> Iterator[None]:
 def stops_raised() -> Iterator[threading.Event]:
     """SIGTERM and SIGHUP raise `KeyboardInterrupt`, as Ctrl-C does, and set the event.
 
-    Some libraries make another error of an exception in the middle of their import; the event knows better.
+    Some libraries turn an exception raised during their import into another error; the event still tells.
     """
     stopped = threading.Event()
 

@@ -20,7 +20,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPToken
 
 from helpers.tools.checks import check_number, check_whole
 from helpers.tools.clip_folder import DIGESTS
-from helpers.tools.files import atomic_files, atomic_write, held, reason, sha256_of_file, write_record
+from helpers.tools.files import as_path, atomic_files, atomic_write, held, reason, sha256_of_file, write_record
 from helpers.tools.progress import progress_bar
 from helpers.tools.signals import stops_noted
 from helpers.workshop.captions import describe, write_captions
@@ -223,7 +223,7 @@ def train_digit_clip(
     Ctrl-C saves, then raises `KeyboardInterrupt`; the same call then resumes as if there had been no interruption.
     Raises `ValueError` for a checkpoint that is damaged or of another recipe, and `FloatingPointError` as `advance`.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     with held(folder):
         trainer, checkpoint = DigitClipTrainer(config, pictures, labels), folder / CHECKPOINT
         if checkpoint.exists():

@@ -20,14 +20,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers.checkpoints import load_digits_denoiser
+from helpers.checkpoints import WEIGHTS, load_digits_denoiser
 from helpers.data import load_mnist, to_model_range, training_split, validation_split
 from helpers.evaluation.classifiers import digit_accuracy, extract_features, load_classifier, pixel_spread
 from helpers.evaluation.measures import Reference
 from helpers.evaluation.metrics import draw_with_counts, frechet_distance, training_value
 from helpers.sampling.sampler import SamplerSettings, sample
 from helpers.tools.checks import check_number, check_whole
-from helpers.tools.files import read_rows, reason, sha256_of_file, write_rows
+from helpers.tools.files import newest, read_rows, reason, sha256_of_file, write_rows
 from helpers.unet import Denoiser
 
 SOLVER = ("dpm++", 20, 0.0)
@@ -119,7 +119,7 @@ def measure_all(
     A row depends on the network, the number of images and the seed; unfinished tables of others don't mix with it.
     """
     denoiser = load_digits_denoiser(network)
-    depends_on = (sha256_of_file(network / "unet.weights.h5"), images, seed, teach)
+    depends_on = (sha256_of_file(newest(network, WEIGHTS)), images, seed, teach)
     kept = work / f"{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:16]}.csv"
     rows = read_table(kept, [name for name in Quality._fields if teach or name != "taught"]) if kept.exists() else []
     yardstick = Yardstick(images)

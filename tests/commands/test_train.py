@@ -158,3 +158,12 @@ def test_ctrl_c_says_how_to_resume(options, resumes, monkeypatch, capsys):
     printed = capsys.readouterr()
     assert printed.err.startswith(f"Stopped after step 7, saved in new. {resumes}") and printed.err.count("\n") == 1
     assert printed.out == ""
+
+
+def test_ctrl_c_before_the_first_step_promises_nothing(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "train", interrupted)
+    assert main(["train", "--out", "new", "--replace"]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"

@@ -62,6 +62,19 @@ def test_an_interrupted_table_resumes_from_its_finished_rows(measured, monkeypat
     assert accuracies() == [0.001, 0.002, 0.003] and len(measured) == 3
 
 
+def test_a_table_that_cannot_be_written_loses_no_row(measured, monkeypatch, capsys):
+    """A spreadsheet may hold it open."""
+
+    def refused(path, rows):
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("helpers.tools.files.write_rows", refused)
+        assert main(["tune"]) == 2 and capsys.readouterr().err == "error: the disk is full\n"
+    assert main(["tune"]) == 0
+    assert accuracies() == [0.001, 0.002, 0.003] and len(measured) == 3
+
+
 def test_a_finished_table_is_replaced_only_on_request(measured, capsys):
     assert main(["tune", "--out", "table.csv"]) == 0
     capsys.readouterr()

@@ -62,6 +62,14 @@ def test_vs_code_says_where_the_notebook_is(outside, clone, fetched):
     assert run(__vsc_ipynb_file__=str(clone)) == clone.parents[1] and not fetched
 
 
+def test_the_notebooks_own_clone_comes_before_the_kernels(outside, clone, fetched, monkeypatch):
+    for other in (outside, outside / "ddpm-course"):
+        (other / "helpers").mkdir(parents=True)
+        (other / "helpers" / "diffusion.py").touch()
+    monkeypatch.setenv("JPY_SESSION_NAME", str(clone))
+    assert run() == clone.parents[1] and not fetched
+
+
 @pytest.mark.parametrize("name", ["course", "ddpm-course", "helpers"])
 def test_an_unrelated_folder_is_not_the_course(outside, fetched, name):
     (outside / name).mkdir()

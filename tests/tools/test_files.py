@@ -297,6 +297,13 @@ def test_a_folder_that_cannot_be_locked_for_another_reason(tmp_path, monkeypatch
         pytest.fail("not locked")
 
 
+def test_a_drive_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    for check in (check_writable, check_writable_folder):
+        with pytest.raises(ValueError, match=r"^\S+a can't be written: No such file or directory\.$"):
+            check(tmp_path / "runs" / "a")
+
+
 def test_a_new_folder_that_stays_empty_is_removed(tmp_path):
     (tmp_path / "old").mkdir()
     for name in ("old", "new", "used"):
