@@ -19,7 +19,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al.'s: five rounds bring 
 ROUNDS = 5
 ADAM_SIZE = 0.2  # the usual size of Adam's steps: a rate and a decay mean what they mean there (Liu et al. 2025)
 SMALLEST = 8  # the shorter side of a matrix; biases, scales and the last convolution have too few directions
-ADAM_SHARE = 1 / 3  # of the rate: for weights that AdamW updates
+ADAM_SHARE = 1 / 3  # of the rate: for weights that Adam updates
 
 
 def as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -50,7 +50,15 @@ def orthogonalised(matrix: tf.Tensor) -> tf.Tensor:
 
 
 class Muon(keras.optimizers.AdamW):
-    """Muon for every kernel that makes a matrix of 8 by 8 or more, AdamW at a third of the rate for the others."""
+    """Muon for every kernel that makes a matrix of 8 by 8 or more, Adam at a third of the rate for the others.
+
+    Only the matrices decay: a bias or a scale has no reason to be small.
+    """
+
+    def build(self, variables: list[tf.Variable]) -> None:
+        """Prepare the averages of the variables' gradients."""
+        self.exclude_from_weight_decay([v for v in variables if min(as_matrix(tuple(v.shape))) < SMALLEST])
+        super().build(variables)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Update one variable with this step's gradient."""

@@ -1,4 +1,4 @@
-"""Muon: kernels as matrices, steps compared with NumPy's singular values, and AdamW for all other weights."""
+"""Muon: kernels as matrices, steps compared with NumPy's singular values, and Adam for all other weights."""
 
 import keras
 import numpy as np
@@ -71,9 +71,10 @@ def test_other_weights_are_updated_by_adamw_at_a_third_of_the_rate(shape):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_weights_decay_at_the_whole_rate():
-    variable = keras.Variable(np.ones((8, 8), np.float32))
+@pytest.mark.parametrize(("shape", "left"), [((8, 8), 0.95), ((64,), 1.0), ((3, 3, 16, 1), 1.0), ((), 1.0)])
+def test_only_matrices_decay(shape, left):
+    variable = keras.Variable(np.ones(shape, np.float32))
     optimizer = Muon(0.1, weight_decay=0.5)
     optimizer.build([variable])
-    optimizer.apply([tf.zeros((8, 8))], [variable])
-    np.testing.assert_allclose(variable.numpy(), 0.95, rtol=1e-6)
+    optimizer.apply([tf.zeros(shape)], [variable])
+    np.testing.assert_allclose(variable.numpy(), left, rtol=1e-6)
