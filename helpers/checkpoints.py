@@ -78,9 +78,12 @@ def load_denoiser(folder: str | Path = PRETRAINED) -> Denoiser:
         recorded = config["weights_sha256"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ValueError(f"{folder / 'config.json'} is damaged: {reason(error)}.") from error
+    denoiser = build_denoiser(unet_config, schedule)  # takes a second, in which a training could replace the weights
     if sha256_of_file(weights) != recorded:
-        raise ValueError(f"{weights} is damaged or belongs to another config.json: its SHA-256 isn't the recorded one.")
-    denoiser = build_denoiser(unet_config, schedule)
+        raise ValueError(
+            f"{weights} is damaged or belongs to another config.json: its SHA-256 isn't the recorded one. If a "
+            f"training is just saving it, try again."
+        )
     try:
         load_weights(denoiser.unet, weights)
     except ValueError as error:

@@ -31,8 +31,8 @@ def run(arguments: argparse.Namespace) -> None:
         check_new(arguments.out, arguments.replace)
     import shutil
 
-    from helpers.checkpoints import PRETRAINED, load_digits_denoiser
-    from helpers.evaluation.report_card import REPORT, describe_run, evaluate, report_rows, work_folder
+    from helpers.checkpoints import PRETRAINED
+    from helpers.evaluation.report_card import REPORT, RUN, evaluate, report_rows, work_folder
     from helpers.tools.files import ASSETS, write_record
 
     network = arguments.network or PRETRAINED
@@ -48,8 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
         ) from None
     check_new(out, arguments.replace)  # another process may have written one in the meantime
     write_record(out, report)
-    run_of_report = describe_run(network, load_digits_denoiser(network), arguments.images, arguments.seed)
-    shutil.rmtree(work_folder(run_of_report, arguments.work), ignore_errors=True)
+    shutil.rmtree(work_folder({name: report[name] for name in RUN}, arguments.work), ignore_errors=True)
     for measure, figure in report_rows(report):
         print(f"{measure:84} {figure}")
     print(f"The report is in {out}.")

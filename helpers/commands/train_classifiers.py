@@ -24,7 +24,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_output_folder(arguments.out)
     from helpers.evaluation.classifiers import ROLES
     from helpers.tools.checks import check_whole
-    from helpers.tools.files import held, newest
+    from helpers.tools.files import newest
+    from helpers.tools.locks import held
     from helpers.workshop.classifier_training import save_classifier, train_classifier
 
     check_whole("--epochs", arguments.epochs, 1)
@@ -32,10 +33,16 @@ def run(arguments: argparse.Namespace) -> None:
         missing = [role for role in ROLES if arguments.replace or not newest(arguments.out, f"{role}.json").exists()]
         if not missing:
             raise ValueError(f"{arguments.out} holds both classifiers: choose another --out, or add --replace.")
+        backups = {
+            role: arguments.out / f"unfinished-{role}-{arguments.epochs}-epochs-seed-{arguments.seed}" for role in ROLES
+        }
+        if begun := [role for role in missing if backups[role].exists()]:
+            missing = missing[missing.index(begun[0]) :]  # those before it were replaced before the interruption
         for role in missing:
-            backup = arguments.out / f"unfinished-{role}-{arguments.epochs}-epochs-seed-{arguments.seed}"
+            backup = backups[role]
             if others := set(arguments.out.glob(f"unfinished-{role}-*")) - {backup}:
                 raise ValueError(f"{min(others)} belongs to another recipe; delete it to start anew.")
+            backup.mkdir(exist_ok=True)  # from now on this one is begun
             try:
                 classifier = train_classifier(role, arguments.epochs, seed=arguments.seed, backup=backup)
             except KeyboardInterrupt:

@@ -129,16 +129,16 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
     name = str(Path(name).expanduser()) if str(name).startswith("~") else str(name)
-    source = name if download or Path(name).is_dir() else _cached_folder(name)
-    if source is None:
+    is_folder = Path(name).is_dir()
+    if not (is_folder or download or _cached_folder(name)):
         remedy = "load_clip(..., download=True) fetches it, about 600 MB for ViT-B/32"
         raise ClipUnavailable(f"{name} is no folder, and not in the hub's cache on this machine; {remedy}.")
     try:
         with _quiet():
-            if Path(source).is_dir():
-                check_clip_folder(Path(source))
-            model, loading = CLIPModel.from_pretrained(source, output_loading_info=True)
-            tokenizer, processor = (part.from_pretrained(source) for part in (CLIPTokenizer, CLIPImageProcessorPil))
+            folder = name if is_folder else _fetched_folder(name) if download else _cached_folder(name)
+            check_clip_folder(Path(folder))
+            model, loading = CLIPModel.from_pretrained(folder, output_loading_info=True)
+            tokenizer, processor = (part.from_pretrained(folder) for part in (CLIPTokenizer, CLIPImageProcessorPil))
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
             if loading[kind]:  # transformers would fill in random numbers, silently
                 raise ValueError(
@@ -147,11 +147,21 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
         if len(tokenizer) < 2 * 256:  # transformers makes an empty one, silently, if its file is missing
             raise ValueError(f"its tokenizer has only {len(tokenizer)} tokens, not one for each byte")
     except Exception as error:  # OSError, ValueError, SafetensorError, ... : whatever a damaged file leads to
-        remedy = "try again later" if download else "load_clip(..., download=True) fetches it anew"
-        if Path(name).is_dir():
+        remedy = "try again later" if download else "load_clip(..., download=True) fetches what is missing"
+        if is_folder:
             remedy = f"restore it, or train a digit-clip with `python -m helpers train-clip --out {name} --replace`"
         raise ClipUnavailable(f"{name} holds no readable CLIP ({reason(error)}); {remedy}.") from error
-    return Clip(Path(name).name if Path(name).is_dir() else name, model.eval(), tokenizer, processor)
+    return Clip(Path(name).name if is_folder else name, model.eval(), tokenizer, processor)
+
+
+def _fetched_folder(name: str) -> str:
+    """The folder of a repository whose files were just fetched from the hub: they are checked before any is used."""
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors"])
+    if not list(Path(folder).glob("*.safetensors")):  # older repositories have their weights in this form alone
+        snapshot_download(name, allow_patterns=["pytorch_model*.bin"])
+    return folder
 
 
 def _cached_folder(name: str) -> str | None:

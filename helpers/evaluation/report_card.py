@@ -23,11 +23,13 @@ from helpers.evaluation.measures import MEASURES, Evaluation
 from helpers.sampling.sampler import SamplerSettings, sample
 from helpers.tools.arrays import read_array
 from helpers.tools.checks import check_number, check_whole
-from helpers.tools.files import as_path, atomic_write, held, newest, read_record, reason, sha256_of_file, write_record
+from helpers.tools.files import as_path, atomic_write, newest, read_record, reason, sha256_of_file, write_record
+from helpers.tools.locks import held
 from helpers.tools.progress import progress_bar
 from helpers.unet import Denoiser
 
 REPORT = "evaluation.json"  # in the folder of the network
+RUN = ("network", "weights_sha256", "measured_by", "sampler", "images", "seed")  # what its figures depend on
 CHUNK = 500  # images between two saves: about 15 seconds of sampling
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from helpers.tools.checks import check_whole
 from helpers.unet import UNetConfig
 
+MOST_KEPT = 100_000  # images of a trajectory: with 28x28 pixels 0.6 GB
 MOST_DIGITS = 10_000  # in one request: their picture has 125 million pixels
 
 
@@ -63,11 +64,16 @@ def check_sample_ids(sample_ids: Sequence[int] | np.ndarray | None, count: int) 
     return sample_ids.astype(np.int64)
 
 
-def check_keep(keep: Iterable[int], steps: int) -> list[int]:
-    """The steps to keep, as a list. Raises `ValueError` unless they are in 0..steps-1, and at most `steps` of them."""
+def check_keep(keep: Iterable[int], steps: int, images: int) -> list[int]:
+    """The steps to keep, as a list.
+
+    Raises `ValueError` unless they are in 0..steps-1, at most `steps` of them, and not too many for so many images.
+    """
     try:
         kept = list(islice(keep, steps + 1))  # an iterator may never end
     except TypeError:
         raise ValueError(f"keep must be a list of steps, not {keep!r}.") from None
     check_whole("the number of steps in keep", len(kept), 0, steps)
+    if images * len(kept) > MOST_KEPT:
+        raise ValueError(f"labels times steps in keep must be at most {MOST_KEPT:,}, not {images:,} x {len(kept)}.")
     return [check_whole("keep", step, 0, steps - 1) for step in kept]

@@ -195,7 +195,7 @@ def sample(
     settings = settings.on(denoiser.schedule)
     check_whole("seed", seed, 0, 2**63 - 1)
     sample_ids = check_sample_ids(sample_ids, len(labels))
-    kept = None if keep is None else check_keep(keep, settings.steps)
+    kept = None if keep is None else check_keep(keep, settings.steps, len(labels))
     if not all(np.isfinite(weight).all() for weight in denoiser.unet.get_weights()):
         raise ValueError("denoiser has weights that are not finite numbers; load it again with load_denoiser().")
     times, table = solver_table(denoiser.schedule, settings.method, settings.steps, settings.eta)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from helpers.tools.files import as_file, read_record, settle, sha256_of_file
 
-DIGESTS = "sha256.json"  # in a trained folder: the SHA-256 of each of the files that transformers reads
+DIGEST_LIST = "sha256.json"  # in a trained folder: the SHA-256 of each of the files that transformers reads
 # The sizes of a config.json; those of OpenAI's largest CLIP are about half of them.
 LARGEST = {"num_hidden_layers": 64, "hidden_size": 4_096, "intermediate_size": 16_384, "projection_dim": 4_096}
 LARGEST |= {"num_attention_heads": 64, "image_size": 1_024, "patch_size": 64, "vocab_size": 500_000}
@@ -21,10 +21,10 @@ def check_clip_folder(folder: Path) -> None:
     settle(folder)
     if not (folder / "config.json").is_file():
         raise ValueError("config.json is missing")  # transformers would build a ViT-B/32, and fail at its weights
-    if (folder / DIGESTS).is_file():
-        for name, digest in read_record(folder / DIGESTS).items():
+    if (folder / DIGEST_LIST).is_file():
+        for name, digest in read_record(folder / DIGEST_LIST).items():
             if Path(name).name != name or not (folder / name).is_file():
-                raise ValueError(f"{DIGESTS} names {name!r:.60}, which is no file of this folder")
+                raise ValueError(f"{DIGEST_LIST} names {name!r:.60}, which is no file of this folder")
             if sha256_of_file(folder / name) != digest:
                 raise ValueError(f"the SHA-256 of {name!r:.60} isn't the recorded one")
     config = _read(folder / "config.json")

@@ -6,22 +6,18 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import tempfile
 import time
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from filelock import FileLock, SoftFileLock, Timeout
+from typing import TypeVar
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 ASIDE = ".writing-"  # the names of temporary folders begin with it
 READY = ".complete"  # the name of a folder whose files are complete, but not yet in their places
-LOCK, LOCK_FILE, HOLDER = ".lock", ".lock-file", ".lock-holder"
-NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 SEAL = "sha256_of_the_rest"  # the last name in a record
+Result = TypeVar("Result")
 PATIENCE = 2.0  # seconds that a file may stay blocked: on Windows a scanner or a viewer can hold it
 
 
@@ -88,9 +84,9 @@ def _aside(folder: Path) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _flush(path: Path) -> None:
-    """Make the operating system write a file to the disk."""
-    with open(path, "rb+") as file:
+def _flush(path: Path, target: Path) -> None:
+    """Make the operating system write a file to the disk that will replace `target`."""
+    with _patiently(lambda: open(path, "rb+"), target, PATIENCE) as file:
         os.fsync(file.fileno())
 
 
@@ -105,17 +101,20 @@ def _flush_names(folder: Path) -> None:
 
 
 def _replace(source: Path, target: Path, patience: float = PATIENCE) -> None:
-    """Rename `source` to `target`. A blocked one is tried again for some seconds, then `OSError` in one sentence."""
+    """Rename `source` to `target`, patiently."""
+    _patiently(lambda: os.replace(source, target), target, patience)
+
+
+def _patiently(act: Callable[[], Result], path: Path, patience: float) -> Result:
+    """The result of `act` on the file `path`. A blocked one is tried again for some seconds, then `OSError`."""
     deadline = time.monotonic() + patience
     while True:
         try:
-            os.replace(source, target)
-            return
+            return act()
         except PermissionError as error:
             if time.monotonic() >= deadline:
-                raise OSError(
-                    f"{target} can't be replaced ({reason(error)}): close the program that uses it."
-                ) from None
+                remedy = "close the program that uses it, or change its permissions"
+                raise OSError(f"{path} can't be replaced ({reason(error)}): {remedy}.") from None
             time.sleep(0.05)
 
 
@@ -132,7 +131,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     with _aside(path.parent) as folder:
         temporary = folder / path.name
         yield temporary
-        _flush(temporary)
+        _flush(temporary, path)
         _replace(temporary, path)
         _flush_names(path.parent)
 
@@ -151,7 +150,7 @@ def atomic_files(folder: str | Path) -> Iterator[Path]:
     with _aside(folder) as temporary:
         yield temporary
         for file in temporary.iterdir():
-            _flush(file)
+            _flush(file, folder / file.name)
         _flush_names(temporary)
         _replace(temporary, folder / READY)
     _flush_names(folder)
@@ -178,52 +177,6 @@ def newest(folder: str | Path, name: str) -> Path:
     with suppress(OSError):
         settle(folder, patience=0)
     return folder / READY / name if (folder / READY / name).is_file() else folder / name
-
-
-@contextmanager
-def held(folder: str | Path) -> Iterator[None]:
-    """Keep other processes from writing into `folder` while the block runs. A new folder that stays empty is removed.
-
-    Raises `ValueError` that names the holder if another process holds the folder, or if it can't be written.
-    """
-    folder = as_path(folder)
-    check_writable_folder(folder)
-    is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / HOLDER
-    try:
-        lock = _locked(folder / LOCK)
-    except Timeout:
-        name = holder.read_text(encoding="utf-8", errors="replace") if holder.exists() else "another process"
-        raise ValueError(f"{folder} is in use by {name}: wait for it, or choose another folder.") from None
-    except OSError as error:
-        raise ValueError(f"{folder} can't be locked: {reason(error)}.") from None
-    try:
-        now = time.strftime("%Y-%m-%d %H:%M")
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}", encoding="utf-8")
-        yield
-    finally:
-        for file in (holder, folder / LOCK):
-            with suppress(OSError):  # Windows can't remove an open file: it stays, and does no harm
-                file.unlink()
-        lock.release()
-        if is_new:
-            with suppress(OSError):  # it holds something now
-                folder.rmdir()
-
-
-def _locked(path: Path) -> FileLock:
-    lock = FileLock(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # filelock, too, takes a file instead in some cases, and says so
-            lock.acquire(timeout=0)
-    except (NotImplementedError, OSError) as error:
-        if isinstance(error, Timeout) or getattr(error, "errno", errno.ENOSYS) not in NO_LOCKS:
-            raise
-        lock = SoftFileLock(path.with_name(LOCK_FILE))  # the file is there while the folder is held
-        lock.acquire(timeout=0)
-    return lock
 
 
 def remove_strays(folder: str | Path) -> None:

@@ -17,7 +17,8 @@ from helpers.checkpoints import FILES
 from helpers.data import digest_of
 from helpers.tools.checks import check_number, check_whole
 from helpers.tools.distributed import any_worker, check_alike, is_chief, lost_workers_named, versions
-from helpers.tools.files import as_path, held, newest
+from helpers.tools.files import as_path, newest
+from helpers.tools.locks import held
 from helpers.tools.progress import progress_bar
 from helpers.tools.signals import stops_noted
 from helpers.training.objective import TrainingConfig

@@ -13,13 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers.checkpoints import save_denoiser
+from helpers.checkpoints import FILES, save_denoiser
 from helpers.data import make_dataset
 from helpers.diffusion import SCHEDULES
 from helpers.tools.arrays import load_checkpoint, save_checkpoint
 from helpers.tools.checks import check_number, check_whole
 from helpers.tools.distributed import broadcast, is_alone, is_chief, versions
-from helpers.tools.files import reason, remove_strays
+from helpers.tools.files import newest, read_rows, reason, remove_strays
 from helpers.training.objective import TrainingConfig, training_loss, update_ema
 from helpers.training.optimizer import OPTIMIZERS
 from helpers.unet import UNetConfig, build_denoiser
@@ -193,6 +193,8 @@ class Trainer:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged: {reason(error)}; {remedy}.") from None
         self.history = [row | {"step": int(row["step"])} for row in self.history]
+        if not _begins_with(self.history, path.parent):
+            raise ValueError(f"{path.parent} holds a network of another training than {path.name}; {remedy}.")
         for name, variables in parts.items():
             for variable, value in zip(variables, arrays[name], strict=True):
                 variable.assign(value)
@@ -211,6 +213,14 @@ def _settings(recipe: object) -> dict:
     """All settings of a recipe in one dictionary; empty if it has another form."""
     parts = [recipe.get(name) for name in ("unet", "training")] if isinstance(recipe, dict) else []
     return {name: value for part in parts if isinstance(part, dict) for name, value in part.items()}
+
+
+def _begins_with(history: list[dict], folder: Path) -> bool:
+    """Whether the network in a folder, if there is one, is an earlier state of the training with this history."""
+    if not any(newest(folder, name).exists() for name in FILES):
+        return True
+    rows = read_rows(newest(folder, "history.csv"), HISTORY)
+    return rows == [{name: str(value) for name, value in row.items()} for row in history[: len(rows)]]
 
 
 def _digest(data: object) -> object:

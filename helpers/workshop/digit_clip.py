@@ -19,8 +19,9 @@ from torch.nn import functional
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from helpers.tools.checks import check_number, check_whole
-from helpers.tools.clip_folder import DIGESTS
-from helpers.tools.files import as_path, atomic_files, atomic_write, held, reason, sha256_of_file, write_record
+from helpers.tools.clip_folder import DIGEST_LIST
+from helpers.tools.files import as_path, atomic_files, atomic_write, reason, sha256_of_file, write_record
+from helpers.tools.locks import held
 from helpers.tools.progress import progress_bar
 from helpers.tools.signals import stops_noted
 from helpers.workshop.captions import describe, write_captions
@@ -208,7 +209,7 @@ def save_digit_clip(folder: Path, model: CLIPModel, tokenizer: CLIPTokenizer) ->
         for part in (model, tokenizer, processor):
             part.save_pretrained(temporary)
         files = sorted(temporary.iterdir())
-        write_record(temporary / DIGESTS, {file.name: sha256_of_file(file) for file in files})
+        write_record(temporary / DIGEST_LIST, {file.name: sha256_of_file(file) for file in files})
 
 
 def train_digit_clip(

@@ -19,7 +19,7 @@ from helpers.training.objective import TrainingConfig
 from helpers.unet import UNetConfig
 from helpers.workshop.tuning import Yardstick
 
-SCALES = (1.0, 1.5)  # without guidance, and with enough for nearly full accuracy
+GUIDANCE_SCALES = (1.0, 1.5)  # without guidance, and with enough for nearly full accuracy
 BASE, NARROW = {"widths": (16, 48, 96)}, {"widths": (16, 32, 96)}
 PLAIN = {"optimizer": "adamw", "batch_size": 128, "learning_rate": 3e-3, "times": "uniform"}
 PLAIN |= {"augmentation": 0.0, "augmented_from": 0}
@@ -64,7 +64,8 @@ def updates_in(minutes: float, recipe: Recipe, streams: int) -> int:
         UNetConfig(**recipe.unet), config, images, labels, streams=streams, history_every=10, progress=False
     )
     ends = [row["seconds"] for row in history]  # the first stretch holds the compilation
-    return int(minutes * 60 / min(end - start for start, end in zip(ends, ends[1:], strict=False)) * 10)
+    seconds = min(end - start for start, end in zip(ends, ends[1:], strict=False))  # of ten updates
+    return max(1, int(10 * minutes * 60 / seconds))
 
 
 def _planned(plan: Path) -> int:
@@ -97,7 +98,7 @@ def run(name: str, seed: int, minutes: float, yardstick: Yardstick, out: Path) -
     denoiser, _ = train(UNetConfig(**recipe.unet), config, images, labels, out / name / f"seed-{seed}", streams=streams)
     row = {"recipe": name, "seed": seed, "parameters": denoiser.unet.count_params(), "updates": config.steps}
     row["images_per_second"] = round(config.batch_size * config.steps / (60 * minutes))
-    for scale in SCALES:
+    for scale in GUIDANCE_SCALES:
         quality = yardstick.measure(denoiser, SamplerSettings("dpm++", 10, 0.0, scale, None))
         for measure in ("accuracy", "ratio", "coverage"):
             row[f"{measure}_at_{scale:g}"] = round(getattr(quality, measure), 4)

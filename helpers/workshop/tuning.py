@@ -14,6 +14,7 @@ halves; `measures` shows that it copies no image. Whole recipes are compared wit
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from helpers.evaluation.metrics import draw_with_counts, frechet_distance, train
 from helpers.sampling.sampler import SamplerSettings, sample
 from helpers.tools.checks import check_number, check_whole
 from helpers.tools.files import newest, read_rows, reason, sha256_of_file, write_rows
+from helpers.tools.locks import held
 from helpers.unet import Denoiser
 
 SOLVER = ("dpm++", 20, 0.0)
@@ -117,10 +119,20 @@ def measure_all(
     """The rows of a table, one for each of the settings. Finished rows are kept in `work` until the last is made.
 
     A row depends on the network, the number of images and the seed; unfinished tables of others don't mix with it.
+    Raises `ValueError` if another process is measuring the same ones.
     """
     denoiser = load_digits_denoiser(network)
     depends_on = (sha256_of_file(newest(network, WEIGHTS)), images, seed, teach)
-    kept = work / f"{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:16]}.csv"
+    folder = work / hashlib.sha256(repr(depends_on).encode()).hexdigest()[:16]
+    with held(folder):
+        yield from _measure_missing(denoiser, settings, images, seed, teach, folder / "rows.csv")
+    with suppress(OSError):  # another process has taken it already
+        folder.rmdir()
+
+
+def _measure_missing(
+    denoiser: Denoiser, settings: Sequence[SamplerSettings], images: int, seed: int, teach: bool, kept: Path
+) -> Iterator[dict]:
     rows = read_table(kept, [name for name in Quality._fields if teach or name != "taught"]) if kept.exists() else []
     yardstick = Yardstick(images)
     for setting in settings:

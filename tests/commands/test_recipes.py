@@ -4,6 +4,7 @@ import pytest
 
 from helpers.__main__ import main
 from helpers.tools.files import read_rows, write_rows
+from helpers.tools.locks import held
 from helpers.workshop import recipes
 
 
@@ -53,6 +54,27 @@ def test_an_interrupted_comparison_keeps_its_rows_and_resumes(made, tmp_path, mo
     monkeypatch.setattr(recipes, "run", run)
     assert main(["recipes", "--out", str(tmp_path)]) == 0
     assert made == [("one", 0), ("two", 0)]
+
+
+def test_a_comparison_stopped_before_its_first_row_promises_no_table(made, tmp_path, monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipes, "run", stopped)
+    assert main(["recipes", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "Stopped. The same command resumes.\n"
+
+
+def test_two_at_a_time_would_overwrite_each_others_rows(made, tmp_path, capsys):
+    with held(tmp_path):
+        assert main(["recipes", "--out", str(tmp_path)]) == 2
+    assert "is in use by process" in capsys.readouterr().err and made == []
+
+
+def test_a_file_for_the_folder_is_refused(made, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["recipes", "--out", str(tmp_path / "file")]) == 2
+    assert "--out must be a folder" in capsys.readouterr().err and made == []
 
 
 @pytest.mark.parametrize("option", ["--minutes", "--images"])

@@ -5,7 +5,9 @@ import os
 import pytest
 
 from helpers.__main__ import main
-from helpers.tools.files import READY, held
+from helpers.tools.files import READY
+from helpers.tools.locks import held
+from helpers.workshop import classifier_training
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +17,7 @@ def trained(tmp_path, monkeypatch):
 
     def train(role, epochs, *, seed, backup):
         trainings.append((role, epochs, seed))
+        backup.rmdir()  # as Keras does at the end
         return role
 
     def save(role, folder):
@@ -64,6 +67,24 @@ def test_an_interrupted_training_resumes_with_the_same_recipe_only(trained, monk
         assert main(["train-classifiers", "--out", "out", option, "3"]) == 2
         assert "belongs to another recipe; delete it to start anew" in capsys.readouterr().err
     assert len(backups) == 2
+
+
+@pytest.mark.parametrize(("stopped_at", "left"), [("features", ["features", "judge"]), ("judge", ["judge"])])
+def test_an_interrupted_replacement_resumes_where_it_stopped(trained, tmp_path, monkeypatch, stopped_at, left):
+    assert main(["train-classifiers", "--out", "out"]) == 0
+    train = classifier_training.train_classifier
+
+    def interrupted(role, epochs, *, seed, backup):
+        if role == stopped_at:
+            raise KeyboardInterrupt
+        return train(role, epochs, seed=seed, backup=backup)
+
+    monkeypatch.setattr(classifier_training, "train_classifier", interrupted)
+    assert main(["train-classifiers", "--out", "out", "--replace"]) == 130
+    monkeypatch.setattr(classifier_training, "train_classifier", train)
+    trained.clear()
+    assert main(["train-classifiers", "--out", "out", "--replace"]) == 0
+    assert [role for role, _, _ in trained] == left
 
 
 def test_a_second_training_is_refused_and_told_who_holds_the_folder(trained, tmp_path, capsys):

@@ -1,10 +1,12 @@
 """CLIP scores: the embeddings are the model's own, the scores are the papers', and nothing is fetched unasked."""
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from fnmatch import fnmatch
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ from helpers.evaluation.clip import (
     prompt_matrix,
     zero_shot,
 )
-from helpers.tools.clip_folder import DIGESTS
+from helpers.tools.clip_folder import DIGEST_LIST
 from helpers.tools.files import ASSETS
 from helpers.workshop.captions import describe
 from tests.conftest import said
@@ -119,6 +121,37 @@ def test_the_hubs_cache_is_used_without_the_network(tmp_path, monkeypatch, no_ne
     assert no_network == []
 
 
+@pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
+def test_what_is_fetched_is_checked_before_it_is_used(weights, tmp_path, monkeypatch):
+    """The hub's files are a stranger's, too. Other frameworks' weights, gigabytes of them, stay there."""
+    hub, cache = {path.name: path for path in DIGIT_CLIP.iterdir()}, tmp_path / "cache"
+    hub[weights] = hub.pop("model.safetensors")
+    hub["tf_model.h5"] = hub[weights]
+    cache.mkdir()
+
+    def fetched(name, allow_patterns):
+        assert name == "someone/clip"
+        for file, path in hub.items():
+            if any(fnmatch(file, pattern) for pattern in allow_patterns):
+                shutil.copy(path, cache / file)
+        return str(cache)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    if weights == "model.safetensors":
+        assert load_clip("someone/clip", download=True).name == "someone/clip"
+    else:
+        with pytest.raises(ClipUnavailable, match="holds no readable CLIP"):  # it is no pickle; but it was fetched
+            load_clip("someone/clip", download=True)
+    assert {file.name for file in cache.iterdir()} == hub.keys() - {"tf_model.h5"}
+    hub["config.json"] = tmp_path / "config.json"
+    config = json.loads((DIGIT_CLIP / "config.json").read_text(encoding="utf-8"))
+    config["vision_config"]["num_hidden_layers"] = 100_000
+    hub["config.json"].write_text(json.dumps(config), encoding="utf-8")
+    (hub.pop("sha256.json"), (cache / "sha256.json").unlink())
+    with pytest.raises(ClipUnavailable, match="num_hidden_layers must be a whole number in 1..64, not 100000.*again"):
+        load_clip("someone/clip", download=True)
+
+
 @pytest.mark.slow  # a process of its own with a gigabyte of weights
 def test_a_full_size_checkpoint_takes_the_same_path(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_CACHE": str(tmp_path / "cache")}
@@ -145,7 +178,7 @@ def test_an_unknown_name_is_not_looked_up(no_network):
 def test_a_missing_or_damaged_file_makes_any_clip_unreadable(tmp_path, file):
     folder = tmp_path / "clip"
     shutil.copytree(DIGIT_CLIP, folder)
-    (folder / DIGESTS).unlink()  # folders from the hub have none
+    (folder / DIGEST_LIST).unlink()  # folders from the hub have none
     (folder / file).write_bytes((folder / file).read_bytes()[:-200])
     with pytest.raises(ClipUnavailable, match="holds no readable CLIP"):
         load_clip(folder)
@@ -170,7 +203,7 @@ def test_a_missing_or_damaged_file_makes_any_clip_unreadable(tmp_path, file):
 )
 def test_weights_with_holes_are_not_filled_in_silently(change, why, tmp_path):
     folder = shutil.copytree(DIGIT_CLIP, tmp_path / "clip")
-    (folder / DIGESTS).unlink()
+    (folder / DIGEST_LIST).unlink()
     weights = load_file(folder / "model.safetensors")
     change(weights)
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
@@ -182,7 +215,7 @@ def test_weights_with_holes_are_not_filled_in_silently(change, why, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\x08\0\0\0\0\0\0\0{}      ", b"\xff" * 4_000_000])
 def test_weights_that_are_none(content, tmp_path):
     folder = shutil.copytree(DIGIT_CLIP, tmp_path / "clip")
-    (folder / DIGESTS).unlink()
+    (folder / DIGEST_LIST).unlink()
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(ClipUnavailable, match="holds no readable CLIP") as raised:
         load_clip(folder)

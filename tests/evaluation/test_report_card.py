@@ -12,6 +12,7 @@ from helpers.evaluation import measures, report_card
 from helpers.evaluation.measures import MEASURES
 from helpers.evaluation.report_card import (
     REPORT,
+    RUN,
     describe_run,
     evaluate,
     load_report,
@@ -20,7 +21,8 @@ from helpers.evaluation.report_card import (
     work_folder,
 )
 from helpers.sampling.sampler import SamplerSettings, Samples, sample
-from helpers.tools.files import held, read_record, sha256_of_file, write_record
+from helpers.tools.files import read_record, sha256_of_file, write_record
+from helpers.tools.locks import held
 from tests.conftest import OF_DIGITS, said
 
 NETWORKS = (PRETRAINED, PRETRAINED_NOISE)
@@ -42,6 +44,7 @@ def pretrained():
 def test_the_pretrained_report_is_complete_and_of_these_weights(network, pretrained):
     report = load_report(network)  # refuses a report of other weights
     run = describe_run(network, pretrained[network], 10_000, 0)
+    assert tuple(run) == RUN
     assert set(MEASURES) <= set(report)
     assert {name: report[name] for name in run} == run
 

@@ -35,9 +35,7 @@ SHARED_NAMES = {  # defined in several modules
     "add_arguments": "every command has it",
     "run": "every command has it, and recipes.run runs one recipe",
     "CHECKPOINT": "the file of an unfinished training: .npz of the network, .pt of digit-clip",
-    "DIGESTS": "what was published, of MNIST's arrays; the name of the file that lists those of digit-clip's files",
     "FLOOR_DRAWS": "the report card affords more draws than a comparison of many settings",
-    "SCALES": "guidance scales: few to compare recipes, many to choose one",
 }
 
 

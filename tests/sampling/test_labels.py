@@ -98,15 +98,20 @@ def test_sample_ids():
 
 
 def test_steps_to_keep():
-    assert check_keep(range(0, 20, 19), 20) == [0, 19]
-    assert check_keep(iter([3, 1]), 20) == [3, 1] and check_keep((step for step in (4, 5)), 20) == [4, 5]
-    assert check_keep(np.array([2, 3]), 20) == [2, 3] and check_keep([], 20) == [] and check_keep({7}, 20) == [7]
+    assert check_keep(range(0, 20, 19), 20, 1) == [0, 19]
+    assert check_keep(iter([3, 1]), 20, 1) == [3, 1] and check_keep((step for step in (4, 5)), 20, 1) == [4, 5]
+    assert (
+        check_keep(np.array([2, 3]), 20, 1) == [2, 3] and check_keep([], 20, 1) == [] and check_keep({7}, 20, 1) == [7]
+    )
     for wrong in (20, -1, 0.5, np.nan, True, None, "1", [1]):
         with pytest.raises(ValueError, match=r"keep must be a whole number in 0\.\.19"):
-            check_keep([0, wrong], 20)
+            check_keep([0, wrong], 20, 1)
     for wrong in (3, 0.5, True, np.array(3), print):
         with pytest.raises(ValueError, match="keep must be a list of steps, not "):
-            check_keep(wrong, 20)
+            check_keep(wrong, 20, 1)
     for endless in (itertools.repeat(0), range(10**12), [0] * 21):  # `keep=range(10**12)` must not take the memory
         with pytest.raises(ValueError, match=r"the number of steps in keep must be a whole number in 0\.\.20, not 21"):
-            check_keep(endless, 20)
+            check_keep(endless, 20, 1)
+    assert len(check_keep(range(20), 20, 5_000)) == 20
+    with pytest.raises(ValueError, match=r"labels times steps in keep must be at most 100,000, not 5,001 x 20\."):
+        check_keep(range(20), 20, 5_001)

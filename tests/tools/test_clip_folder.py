@@ -8,7 +8,7 @@ import pytest
 import transformers
 
 from helpers.evaluation.clip import DIGIT_CLIP, ClipUnavailable, load_clip
-from helpers.tools.clip_folder import DIGESTS, check_clip_folder
+from helpers.tools.clip_folder import DIGEST_LIST, check_clip_folder
 from helpers.tools.files import READY, write_record
 from tests.conftest import said
 
@@ -17,7 +17,7 @@ from tests.conftest import said
 def folder(tmp_path):
     """As from the hub: without digests."""
     shutil.copytree(DIGIT_CLIP, tmp_path / "clip")
-    (tmp_path / "clip" / DIGESTS).unlink()
+    (tmp_path / "clip" / DIGEST_LIST).unlink()
     return tmp_path / "clip"
 
 
@@ -100,7 +100,7 @@ def test_digests_name_only_files_of_the_folder(name, folder, never_built, monkey
     (folder / "sub").mkdir()
     (folder / "sub" / "config.json").touch()
     (folder.parent / "x").touch()
-    write_record(folder / DIGESTS, {name: "0" * 64})
+    write_record(folder / DIGEST_LIST, {name: "0" * 64})
     with pytest.raises(ClipUnavailable, match="names .* which is no file of this folder") as raised:
         load_clip(folder)
     assert "\x1b" not in said(raised)
@@ -109,7 +109,7 @@ def test_digests_name_only_files_of_the_folder(name, folder, never_built, monkey
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no /dev/zero")
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors", "extra.bin"])
 def test_a_link_to_a_device_is_not_read(file, folder, never_built):
-    write_record(folder / DIGESTS, {file: "0" * 64})
+    write_record(folder / DIGEST_LIST, {file: "0" * 64})
     (folder / file).unlink(missing_ok=True)
     (folder / file).symlink_to("/dev/zero")
     with pytest.raises(ClipUnavailable, match="config.json is missing|which is no file of this folder"):

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from helpers.checkpoints import load_denoiser, read_history
 from helpers.tools.arrays import load_checkpoint
-from helpers.tools.files import ASIDE, held
+from helpers.tools.files import ASIDE
+from helpers.tools.locks import held
 from helpers.training import loop
 from helpers.training.loop import train
 from helpers.training.objective import TrainingConfig, validation_mse
@@ -209,6 +210,15 @@ def test_a_finished_network_without_a_checkpoint_is_refused(few, copied):
     with pytest.raises(ValueError, match="holds a finished network: choose another folder, or .* --replace") as raised:
         run(few, copied)
     assert str(copied) in said(raised) and bytes_of(copied) == before
+
+
+def test_a_network_copied_over_an_unfinished_training_is_refused(few, whole, copied):
+    """The checkpoint alone would be resumed, and the copy lost."""
+    (copied / "history.csv").write_text("step,loss,seconds\n1,0.5,1.0\n", encoding="utf-8")
+    kept = bytes_of(copied)
+    with pytest.raises(ValueError, match="holds a network of another training than checkpoint.npz; choose another"):
+        run(few, copied)
+    assert bytes_of(copied) == kept
 
 
 @pytest.mark.parametrize("holds", ["this training", "another training", "a finished network"])

@@ -17,7 +17,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from helpers.data import to_model_range
 from helpers.evaluation.clip import DIGIT_CLIP, load_clip
-from helpers.tools.files import held
+from helpers.tools.locks import held
 from helpers.workshop import digit_clip
 from helpers.workshop.digit_clip import (
     DigitClipConfig,

@@ -99,3 +99,4 @@ def test_the_fastest_stretch_counts(monkeypatch):
     history = [{"seconds": seconds} for seconds in (30.0, 32.5, 34.5, 38.0, 41.0)]
     monkeypatch.setattr(recipes, "train", lambda *_, **__: (None, history))
     assert recipes.updates_in(8, RECIPES["base"], 1) == 2400  # 2 seconds for 10 of them
+    assert recipes.updates_in(0.001, RECIPES["base"], 1) == 1  # none at all could not be planned

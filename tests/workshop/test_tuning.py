@@ -253,7 +253,7 @@ def test_a_whole_table_is_read(tmp_path):
 @pytest.mark.parametrize("text", ["method\nddim\n", "\xff", "a,b\n1\n"])
 def test_a_damaged_unfinished_table_is_named(counting, few_settings, tmp_path, text):
     next(measure_all(PRETRAINED, few_settings, 200, 0, False, tmp_path))
-    (kept,) = tmp_path.iterdir()
+    (kept,) = tmp_path.glob("*/rows.csv")
     kept.write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=kept.name) as raised:
         next(measure_all(PRETRAINED, few_settings, 200, 0, False, tmp_path))
@@ -305,7 +305,7 @@ def test_an_interrupted_table_resumes_from_its_finished_rows(counting, few_setti
     counting.interrupt_at = 2
     with pytest.raises(KeyboardInterrupt):
         accuracies()
-    (kept,) = tmp_path.iterdir()
+    (kept,) = tmp_path.glob("*/rows.csv")
     assert [row["accuracy"] for row in read_rows(kept)] == ["1", "2"]
     # Tables of another number of images, of another seed, and with teaching have rows of their own.
     assert accuracies(images=300) == ["3", "4", "5"]
@@ -313,6 +313,15 @@ def test_an_interrupted_table_resumes_from_its_finished_rows(counting, few_setti
     assert accuracies(teach=True) == ["9", "10", "11"]
     assert accuracies() == ["1", "2", "12"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_do_not_measure_the_same(counting, few_settings, tmp_path):
+    first = measure_all(PRETRAINED, few_settings, 200, 0, False, tmp_path)
+    next(first)
+    with pytest.raises(ValueError, match="is in use by process"):
+        next(measure_all(PRETRAINED, few_settings, 200, 0, False, tmp_path))
+    assert next(measure_all(PRETRAINED, few_settings, 200, 1, False, tmp_path))["accuracy"] == "2"
+    assert [row["accuracy"] for row in first] == ["3", "4"]
 
 
 def test_an_unfinished_table_belongs_to_one_network(counting, few_settings, tmp_path):
