@@ -1,15 +1,18 @@
 """The self-checks of the exercises in notebook 01."""
 
+import math
+
 import numpy as np
 
 from helpers.exercises.answers import number, numbers, result, self_check, wrong_function, wrong_number
 
 SEVENS = 6265  # among MNIST's training images
+DIFFERENT_CORNERS = 5843  # different lower-left quarters of them: 422 are empty, and so alike
 
 
 @self_check
 def check_quarters(answer: object) -> str:
-    """01.1: the number of different images that the patch sampler can make with patch = 14."""
+    """01.1: the number of ways in which the patch sampler can choose its pieces with patch = 14."""
     if isinstance(answer, int) and answer > 10**300:
         return "Not yet: that is far too many. The exponent should be the number of pieces, not of pixels or sevens."
     mistakes = [
@@ -17,9 +20,17 @@ def check_quarters(answer: object) -> str:
         (4 * SEVENS, "you added the choices. But each choice can be combined with every choice for the other pieces."),
         (SEVENS**2, "a patch is half as wide and half as high as the image. How many patches fill the image?"),
         (60_000**4, "the pieces come from `sevens`, not from all training images."),
+        (
+            math.perm(SEVENS, 4),
+            "may two pieces come from the same seven? Look at how the code draws them.",
+        ),
+        (
+            DIFFERENT_CORNERS * SEVENS**3,
+            "that counts different images, and some sevens have the same empty corner. Count the choices.",
+        ),
     ]
     otherwise = "count the pieces of one image and the choices for each piece."
-    return wrong_number(number(answer), SEVENS**4, mistakes, otherwise, rtol=0.01) or (
+    return wrong_number(number(answer), SEVENS**4, mistakes, otherwise, rtol=5e-4) or (
         "Right: independent pieces make variety cheap. With patch = 28 every image is perfect, but none is new. "
         "A generator needs both quality and variety."
     )
@@ -56,7 +67,7 @@ def check_best_guess(answer: object) -> str:
 @self_check
 def check_to_bytes(answer: object) -> str:
     """01.3: a function (x, mean, std) -> uint8 that undoes x = (p / 255 - mean) / std."""
-    byte = np.arange(256)
+    byte = np.arange(256).reshape(2, 16, 8)  # images have several axes, and so must the result
     scales = [(0.1307, 0.3081), (0.5, 0.5)]
     inside = [(np.float32((byte / 255 - mean) / std), mean, std) for mean, std in scales]
     outside = [(np.array([-40.0, -3.0, 5.0, 40.0], np.float32), mean, std) for mean, std in scales]
@@ -82,7 +93,7 @@ def check_to_bytes(answer: object) -> str:
         ),
     ]
     otherwise = "your function doesn't restore all bytes. Solve the formula for p, one operation at a time."
-    if any(result(answer, case, (256,)).dtype == np.uint8 for case in inside):
+    if any(result(answer, case, byte.shape).dtype == np.uint8 for case in inside):
         # The values have been cut off and wrapped around already, so do the same to the mistakes.
         mistakes = [(lambda *c, wrong=wrong: wrong(*c).astype(np.int64) % 256, hint) for wrong, hint in mistakes]
     if problem := wrong_function(answer, inside, right, mistakes, otherwise, rtol=0):
@@ -90,6 +101,6 @@ def check_to_bytes(answer: object) -> str:
     hint = "all bytes are restored, but a network's output may lie outside the range. Black must stay black."
     if problem := wrong_function(answer, outside, right, [], hint, rtol=0):
         return problem
-    if result(answer, inside[0], (256,)).dtype != np.uint8:
+    if result(answer, inside[0], byte.shape).dtype != np.uint8:
         return "Not yet: the values are right, but a pixel is a byte. Return `uint8`."
     return "Right: undo the operations in reverse order, round, and clip. With mean = std = 0.5 this is `to_pixels`."

@@ -54,10 +54,14 @@ def check_block_parameters(answer: object) -> str:
             lambda c, d, e: count(c, d, e, shortcut=1),
             "the block doesn't always have a 1 x 1 convolution. When is it needed?",
         ),
+        (
+            lambda c, d, e: count(c, d, e, shortcut=d > c),
+            "on the way up a block narrows its input. Does that change the number of channels, too?",
+        ),
         (lambda c, d, e: count(c, d, e, dense=0), "the embedding enters the block through its own layer."),
     ]
     otherwise = "go through the list of layers one by one, and compare with `block.count_params()`."
-    return wrong_function(answer, [(16, 48, 128), (48, 48, 128), (8, 32, 64)], count, mistakes, otherwise, rtol=0) or (
+    return wrong_function(answer, [(16, 48, 128), (48, 48, 128), (64, 32, 64)], count, mistakes, otherwise, rtol=0) or (
         "Right: most of them are in the 3 x 3 convolutions, whose part grows with the square of the width."
     )
 

@@ -26,7 +26,8 @@ def check_half_life(answer: object) -> str:
 def check_forget(answer: object) -> str:
     """04.2: a function (labels, draws, share) -> labels, -1 where the sample's own draw is below the share."""
     random = np.random.default_rng(3)
-    cases = [(random.integers(0, 10, 50), np.append(first, random.random(49)), 0.1) for first in (0.05, 0.5)]
+    firsts_and_shares = [(0.05, 0.1), (0.5, 0.1), (0.3, 0.5), (0.3, 0.0), (0.3, 1.0)]
+    cases = [(random.integers(0, 10, 50), np.append(first, random.random(49)), s) for first, s in firsts_and_shares]
     where = lambda condition, labels, null=-1: np.where(condition, null, labels)  # noqa: E731
 
     mistakes = [
@@ -42,6 +43,7 @@ def check_forget(answer: object) -> str:
             "that always forgets the first labels. Let the draws decide.",
         ),
         (lambda y, u, s: y, "no label was forgotten."),
+        (lambda y, u, s: where(u < 0.1, y), "that always forgets about a tenth, whatever `share` is."),
     ]
     otherwise = "a label becomes -1 where the sample's draw is below the share. All other labels stay the same."
     if problem := wrong_function(answer, cases, lambda y, u, s: where(u < s, y), mistakes, otherwise, rtol=0):

@@ -68,6 +68,7 @@ ANSWERS = {
             (lambda y, u, s: np.append(np.full(int(s * len(y)), -1), y[int(s * len(y)) :]), "the first labels"),
             (lambda y, u, s: y[u >= s], "shape"),
             (lambda y, u, s: y, "no label"),
+            (lambda y, u, s: np.where(u < 0.1, -1, y), "whatever `share` is"),
             (lambda y, u, s: np.where(np.random.default_rng(0).random(len(y)) < s, -1, y), "where the sample's draw"),
             (forget_in_place, "changed its input"),
         ],
