@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 from joblib import cpu_count
 
-from helpers.diffusion import Schedule, per_sample_noise, predict_x_0
+from helpers.diffusion import Schedule, per_sample_noise
 from helpers.sampling.labels import check_keep, check_request_labels, check_sample_ids
 from helpers.sampling.solvers import METHODS, nfe, sampling_times, scales_of_steps, solver_table
 from helpers.tools.checks import check_choice, check_number, check_whole
 from helpers.tools.once import made_once
 from helpers.tools.progress import progress_bar
-from helpers.unet import Denoiser, predict_noise
+from helpers.unet import Denoiser, predict
 
 BATCH_SIZE = 25  # images per batch: small enough that a 10x10 grid keeps every core busy
 THREADS = 2 * cpu_count()  # batches at a time: one batch alone leaves cores waiting after each operation
@@ -94,31 +94,41 @@ class Samples(NamedTuple):
     trajectory: Trajectory | None
 
 
+def guided(
+    denoiser: Denoiser, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor, guidance_scale: float | tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """(x_0, noise), each uncond + guidance_scale * (cond - uncond): Ho & Salimans 2022, eq. 6, with w = scale - 1.
+
+    x_0 is linear in the noise, so the same formula guides both. Scale 0 is unconditional and 1 conditional, in one
+    network pass; any other scale takes both in one doubled batch. Shapes as in `predict`. Derived in notebook 05.
+    """
+
+    def one_pass() -> tuple[tf.Tensor, tf.Tensor]:
+        return predict(denoiser, x_t, t, tf.where(tf.equal(guidance_scale, 0.0), -1, labels))
+
+    def mixture(both: tf.Tensor) -> tf.Tensor:
+        cond, uncond = tf.split(both, 2)  # (batch, ...) each
+        return uncond + guidance_scale * (cond - uncond)
+
+    def two_passes() -> tuple[tf.Tensor, tf.Tensor]:
+        both_labels = tf.concat([labels, -tf.ones_like(labels)], axis=0)  # (2 batch,)
+        both_x_t, both_t = tf.concat([x_t, x_t], axis=0), tf.concat([t, t], axis=0)  # (2 batch, ...)
+        x_0, noise = predict(denoiser, both_x_t, both_t, both_labels)
+        return mixture(x_0), mixture(noise)
+
+    return tf.cond(tf.equal(guidance_scale, 0.0) | tf.equal(guidance_scale, 1.0), one_pass, two_passes)
+
+
 def guided_noise(
     denoiser: Denoiser, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor, guidance_scale: float | tf.Tensor
 ) -> tf.Tensor:
-    """noise_uncond + guidance_scale * (noise_cond - noise_uncond): Ho & Salimans 2022, eq. 6, with w = scale - 1.
-
-    Scale 0 is unconditional and 1 conditional, in one network pass; any other scale takes both in one doubled
-    batch. Shapes as in `predict_noise`. Derived in notebook 05.
-    """
-
-    def one_pass() -> tf.Tensor:
-        return predict_noise(denoiser, x_t, t, tf.where(tf.equal(guidance_scale, 0.0), -1, labels))
-
-    def both() -> tf.Tensor:
-        both_labels = tf.concat([labels, -tf.ones_like(labels)], axis=0)  # (2 batch,)
-        both_x_t, both_t = tf.concat([x_t, x_t], axis=0), tf.concat([t, t], axis=0)  # (2 batch, ...)
-        both_noise = predict_noise(denoiser, both_x_t, both_t, both_labels)
-        noise_cond, noise_uncond = tf.split(both_noise, 2)  # (batch, ...) each
-        return noise_uncond + guidance_scale * (noise_cond - noise_uncond)
-
-    return tf.cond(tf.equal(guidance_scale, 0.0) | tf.equal(guidance_scale, 1.0), one_pass, both)
+    """The noise alone of `guided`: noise_uncond + guidance_scale * (noise_cond - noise_uncond)."""
+    return guided(denoiser, x_t, t, labels, guidance_scale)[1]
 
 
 @made_once  # compiled once per network, then used for any labels, solver and guidance
 def _compiled_loop(denoiser: Denoiser, clip_x_0: bool, record: bool) -> Callable[..., tuple]:
-    schedule, config = denoiser.schedule, denoiser.config
+    config = denoiser.config
     shape = (config.image_size, config.image_size, config.channels)
 
     @tf.function(
@@ -145,10 +155,9 @@ def _compiled_loop(denoiser: Denoiser, clip_x_0: bool, record: bool) -> Callable
         x_0s = tf.TensorArray(tf.float32, tf.shape(times)[0], element_shape=(None, *shape))
         for i in tf.range(tf.shape(times)[0]):
             t = tf.fill(tf.shape(labels), times[i])  # (batch,)
-            x_0 = predict_x_0(schedule, x_t, t, guided_noise(denoiser, x_t, t, labels, scales[i]))
+            x_0, _ = guided(denoiser, x_t, t, labels, scales[i])
             if clip_x_0:
-                # Near t = T the division by sqrt(alpha_bar) magnifies errors, and no image is outside [-1, 1]. The
-                # tables are written in x_0, so that the noise follows from the clipped x_0.
+                # No image is outside [-1, 1]. The tables are written in x_0: the noise follows from the clipped x_0.
                 x_0 = tf.clip_by_value(x_0, -1.0, 1.0)
             if record:
                 x_ts, x_0s = x_ts.write(i, x_t), x_0s.write(i, x_0)

@@ -13,11 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.data import to_model_range
-from helpers.diffusion import SCHEDULES, add_noise, per_sample_noise, predict_x_0, velocity
+from helpers.diffusion import SCHEDULES, add_noise, per_sample_noise, velocity
 from helpers.tools.checks import check_choice, check_number, check_whole
 from helpers.training.augmentation import DRAWS, augment
 from helpers.training.optimizer import OPTIMIZERS
-from helpers.unet import Denoiser, predict_noise
+from helpers.unet import Denoiser, predict
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,8 @@ def validation_mse(
     ) -> tuple[tf.Tensor, tf.Tensor]:
         noise = per_sample_noise(seed, sample_ids, tuple(x_0.shape[1:]), step=round_)  # (batch, 28, 28, 1)
         x_t = add_noise(schedule, x_0, t, noise)
-        predicted = predict_noise(denoiser, x_t, t, y)
-        image = tf.clip_by_value(predict_x_0(schedule, x_t, t, predicted), -1.0, 1.0)
-        both = [noise - predicted, x_0 - image]  # (batch, 28, 28, 1) each
+        image, predicted = predict(denoiser, x_t, t, y)
+        both = [noise - predicted, x_0 - tf.clip_by_value(image, -1.0, 1.0)]  # (batch, 28, 28, 1) each
         return tuple(tf.reduce_mean(tf.square(error), axis=(1, 2, 3)) for error in both)  # (batch,) each
 
     total, count, batch_size = np.zeros((2, schedule.steps)), np.zeros(schedule.steps), 250
