@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="another seed, another handwriting (default %(default)s)")
     parser.add_argument("--method", choices=("ddpm", "ddim", "dpm++"), help="the solver (default dpm++)")
     parser.add_argument("--steps", type=int, help="steps of the solver (default: dpm++ and ddim 20, ddpm 100)")
-    parser.add_argument("--eta", type=float, help="fresh noise of ddim, from 0 (none) to 1 (default 1)")
+    parser.add_argument("--eta", type=float, help="fresh noise of ddim and dpm++, from 0 (none) to 1 (default 0)")
     parser.add_argument("--guidance-scale", type=float, help="0 any digit, 1 unguided, above 1 guided (default 2.5)")
     parser.add_argument(
         "--guidance-interval",

@@ -38,7 +38,7 @@ class SamplerSettings:
 
     method: str = "dpm++"  # "ddpm" is Algorithm 2, "ddim" Song et al.'s solver, "dpm++" DPM-Solver++(2M)
     steps: int | None = None  # 1..schedule.steps; None: all of them for "ddpm", 20 for the others
-    eta: float = 1.0  # fresh noise of "ddim": 0 is deterministic, 1 as noisy as "ddpm"; ignored by the others
+    eta: float = 0.0  # share of fresh noise in "ddim" and "dpm++": 0 is deterministic, 1 as noisy as "ddpm"
     guidance_scale: float = 2.5  # 0 unconditional, 1 conditional, above 1 guided
     guidance_interval: tuple[int, int] | None = (40, 70)  # the t, first to last, where a scale above 1 acts; None: all
 
