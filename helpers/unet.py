@@ -40,6 +40,7 @@ class UNetConfig:
     skip_connections: bool = True  # False only for notebook 03's experiment
     predicts: str = "velocity"  # the output: "noise" or "velocity"
     class_names: tuple[str, ...] = ()  # one per class; without names, classes are called by their numbers
+    distilled_steps: int = 0  # the number of sampler steps that a distilled network was made for; 0: it is none
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -48,6 +49,7 @@ class UNetConfig:
         limits |= {"blocks": 4, "middle_blocks": 8}
         for name, largest in limits.items():
             object.__setattr__(self, name, check_whole(name, getattr(self, name), 1, largest))
+        object.__setattr__(self, "distilled_steps", check_whole("distilled_steps", self.distilled_steps, 0, 1_000))
         for name in ("class_in_embedding", "skip_connections"):
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}.")

@@ -183,6 +183,8 @@ def test_ablations_differ_only_where_they_should():
         {"heads": 5},
         {"predicts": "x_0"},
         {"skip_connections": "no"},
+        {"distilled_steps": -1},
+        {"distilled_steps": True},
     ],
 )
 def test_config_refuses(wrong):

@@ -21,7 +21,7 @@ from helpers.sampling.solvers import METHODS, nfe, sampling_times, scales_of_ste
 from helpers.tools.checks import check_choice, check_number, check_whole
 from helpers.tools.once import made_once
 from helpers.tools.progress import progress_bar
-from helpers.unet import Denoiser, predict
+from helpers.unet import Denoiser, UNetConfig, predict
 
 BATCH_SIZE = 25  # images per batch: small enough that a 10x10 grid keeps every core busy
 THREADS = 2 * cpu_count()  # batches at a time: one batch alone leaves cores waiting after each operation
@@ -76,7 +76,10 @@ class SamplerSettings:
         return nfe(self.scales(schedule))
 
 
-DEFAULTS = SamplerSettings()
+def default_settings(config: UNetConfig) -> SamplerSettings:
+    """What `sample` does with a network if no settings are given: the course's choice, or what it was distilled for."""
+    steps = config.distilled_steps
+    return SamplerSettings("ddim", steps, eta=0.0, guidance_scale=1.0) if steps else SamplerSettings()
 
 
 class Trajectory(NamedTuple):
@@ -142,12 +145,7 @@ def _compiled_loop(denoiser: Denoiser, clip_x_0: bool, record: bool) -> Callable
         ]
     )
     def loop(
-        labels: tf.Tensor,
-        sample_ids: tf.Tensor,
-        seed: tf.Tensor,
-        times: tf.Tensor,
-        table: tf.Tensor,
-        scales: tf.Tensor,
+        labels: tf.Tensor, sample_ids: tf.Tensor, seed: tf.Tensor, times: tf.Tensor, table: tf.Tensor, scales: tf.Tensor
     ) -> tuple[tf.Tensor, tuple]:
         x_t = per_sample_noise(seed, sample_ids, shape)  # Algorithm 2, line 1
         x_0_before = tf.zeros_like(x_t)
@@ -179,7 +177,7 @@ def local_devices() -> list[str]:
 def sample(
     denoiser: Denoiser,
     labels: Sequence[int] | np.ndarray,
-    settings: SamplerSettings = DEFAULTS,
+    settings: SamplerSettings | None = None,
     *,
     seed: int = 0,
     sample_ids: Sequence[int] | np.ndarray | None = None,
@@ -189,7 +187,8 @@ def sample(
 ) -> Samples:
     """Draw one image for each of `labels` `(n,)`: digits 0..9, or -1 for any digit.
 
-    - `settings`: solver, steps and guidance, see `SamplerSettings`.
+    - `settings`: solver, steps and guidance, see `SamplerSettings`; None: see `default_settings`. A distilled network
+      has no others.
     - `seed`: image i depends only on (seed, i) and its label, however many others are drawn with it.
     - `sample_ids` `(n,)`: draw these i of a larger request instead of 0..n-1.
     - `keep`: the steps (0 = the first one, pure noise) to return in `Samples.trajectory`.
@@ -199,9 +198,13 @@ def sample(
     Derived in notebook 05.
     """
     labels = check_request_labels(labels, denoiser.config)
+    default = default_settings(denoiser.config)
+    settings = default if settings is None else settings
     if not isinstance(settings, SamplerSettings):
         raise ValueError(f"settings must be SamplerSettings(...), not {settings!r:.60}.")
     settings = settings.on(denoiser.schedule)
+    if denoiser.config.distilled_steps and settings != default:
+        raise ValueError(f"settings must be left out: the network was distilled for {default}, not for {settings}.")
     check_whole("seed", seed, 0, 2**63 - 1)
     sample_ids = check_sample_ids(sample_ids, len(labels))
     kept = None if keep is None else check_keep(keep, settings.steps)

@@ -5,6 +5,7 @@ To change the recipe, change `TrainingConfig`. Derived in notebook 04. `trainer`
 
 import helpers.tools.quiet  # noqa: F401
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -97,6 +98,17 @@ def training_loss(
     x_t = add_noise(schedule, x_0, t, noise)
     target = noise if network.predicts == "noise" else velocity(schedule, x_0, t, noise)
     return tf.reduce_mean(tf.square(unet([x_t, t, labels]) - target))
+
+
+class Objective(NamedTuple):
+    """What a training minimises, and where it starts. `workshop.distillation` has another one than Algorithm 1."""
+
+    loss: Callable[[Denoiser, TrainingConfig, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] = training_loss
+    weights: list[np.ndarray] | None = None  # of the network at the start; None: random ones
+    facts: dict[str, str] = {}  # what the result depends on besides, for the record
+
+
+ALGORITHM_1 = Objective()
 
 
 def update_ema(ema: keras.Model, unet: keras.Model, step: tf.Tensor, max_decay: float) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 from helpers.checkpoints import load_denoiser
 from helpers.diffusion import cosine_schedule, per_sample_noise, predict_x_0
 from helpers.sampling import sampler
-from helpers.sampling.sampler import SamplerSettings, guided, guided_noise, sample
+from helpers.sampling.sampler import SamplerSettings, default_settings, guided, guided_noise, sample
 from helpers.unet import Denoiser, UNetConfig, predict_noise
 from tests.conftest import TINY, lively, said
 
@@ -149,6 +150,31 @@ def test_one_image_of_any_digit_leaves_the_others_guided(denoiser):
     assert np.abs(mixed[0] - draw([3, 5], scale=1.0)[0]).max() > 0.05
 
 
+# --- distilled networks ---
+
+
+@pytest.fixture(scope="module")
+def distilled(schedule):
+    return lively(replace(TINY, distilled_steps=4), schedule)
+
+
+def test_a_distilled_network_is_sampled_as_it_was_distilled(distilled, denoiser):
+    settings = SamplerSettings("ddim", 4, eta=0.0, guidance_scale=1.0)
+    assert default_settings(distilled.config) == settings and settings.nfe(distilled.schedule) == 4
+    assert default_settings(denoiser.config) == SamplerSettings()
+    drawn = sample(distilled, [3, -1], seed=2).images
+    np.testing.assert_array_equal(drawn, sample(distilled, [3, -1], settings, seed=2).images)
+    same(drawn, sample(denoiser, [3, -1], settings, seed=2).images)  # it has the same weights
+
+
+@pytest.mark.parametrize("other", [{"method": "dpm++"}, {"steps": 5}, {"eta": 0.5}, {"guidance_scale": 2.5}])
+def test_a_distilled_network_has_no_other_sampler(distilled, other):
+    settings = replace(default_settings(distilled.config), **other)
+    with pytest.raises(ValueError, match=r"settings must be left out: .* distilled for .*'ddim', steps=4") as raised:
+        sample(distilled, [3], settings)
+    said(raised)
+
+
 # --- seeds, batches, parts ---
 
 
@@ -275,7 +301,6 @@ def test_invalid_settings(setting, message):
         ([3], {"settings": SamplerSettings(steps=20), "keep": [20]}, "keep must be"),
         ([3], {"settings": "ddim"}, r"settings must be SamplerSettings\(\.\.\.\), not 'ddim'"),
         ([3], {"settings": {"steps": 3}}, "settings must be SamplerSettings"),
-        ([3], {"settings": None}, "settings must be SamplerSettings"),
         ([3], {"keep": 3}, "keep must be a list of steps, not 3"),
         ([3], {"seed": 2**63}, "seed must be"),
         ([3.5], {}, "labels must be a non-empty list of whole numbers"),

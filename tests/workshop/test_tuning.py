@@ -59,7 +59,8 @@ def halves(few_mnist):
 @pytest.fixture
 def few_settings(monkeypatch):
     """Three settings in place of all scales and intervals."""
-    monkeypatch.setattr(tuning, "SOLVER", ("dpm++", 2, 0.0))
+    monkeypatch.setattr(tuning, "SOLVER", ("dpm++", 2))
+    monkeypatch.setattr(tuning, "SHARES", (0.0,))
     monkeypatch.setattr(tuning, "SCALES", (2.0,))
     monkeypatch.setattr(tuning, "INTERVALS", (None, (0, 60)))
     return scale_settings()
