@@ -59,10 +59,8 @@ class Distillation:
         self.teacher, self.steps, self.each = teacher, steps, settings.steps // steps
         self.times, self.table = solver_table(schedule, settings.method, settings.steps)
         self.scales = settings.scales(schedule)
-        # The first step of each such group has no earlier prediction: its own takes that place.
         first = slice(None, None, self.each)
-        self.table[first, 1] += self.table[first, 2]
-        self.table[first, 2] = 0
+        self.table[first, 1] += self.table[first, 2]  # without an earlier prediction their own takes its place
         self.student_times = self.times[first]  # (steps,)
         self.student_table = ddim_table(schedule, self.student_times, 0.0)  # (steps, 4)
 

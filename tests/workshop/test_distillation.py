@@ -11,11 +11,11 @@ from helpers import checkpoints
 from helpers.checkpoints import load_denoiser, save_denoiser
 from helpers.diffusion import per_sample_noise, velocity
 from helpers.sampling.sampler import FEW_STEPS, SamplerSettings, sample
-from helpers.sampling.solvers import sampling_times
+from helpers.sampling.solvers import ddim_table, sampling_times, solver_table
 from helpers.tools.files import read_record
 from helpers.training import loop
 from helpers.training.objective import TrainingConfig
-from helpers.unet import Denoiser, UNetConfig
+from helpers.unet import Denoiser, UNetConfig, predict
 from helpers.workshop import distillation
 from helpers.workshop.distillation import PASSES, RECIPE, Distillation, distil, teacher_settings
 from tests.conftest import OF_DIGITS, TINY, lively, said
@@ -86,22 +86,18 @@ def test_all_steps_at_once_arrive_at_the_teachers_images(schedule):
 
 
 def test_a_later_step_of_the_student_begins_anew(schedule):
-    """Four steps of the teacher from the middle are DPM-Solver++ started there, whatever it predicted before."""
+    """Four of eight steps of DPM-Solver++, from the middle on: the first is of first order, which is a DDIM step."""
     teacher, settings = lively(VELOCITY, schedule), SamplerSettings("dpm++", 8, guidance_scale=1.0)
     half = Distillation(teacher, settings, 2)
-    x_t, labels = tf.constant(np.random.default_rng(0).normal(size=(2, 28, 28, 1)), tf.float32), tf.constant([3, 7])
-    expected, x_0_before = x_t, None
-    for i in range(4, 8):
-        t = int(half.times[i])
-        v = teacher.unet([expected, tf.fill(2, t), labels])
-        signal, sigma = (np.float32(np.sqrt(a)) for a in (schedule.alpha_bars[t], 1 - schedule.alpha_bars[t]))
-        x_0 = tf.clip_by_value(signal * expected - sigma * v, -1, 1)
-        row = np.float32(half.table[i])
-        expected = row[0] * expected + row[1] * x_0 + row[2] * (0 if x_0_before is None else x_0_before)
-        assert (row[2] == 0) == (i in (4, 7))
-        x_0_before = x_0
-    np.testing.assert_allclose(half.arrival(x_t, labels, tf.constant(1)), expected, atol=1e-4)
-    np.testing.assert_allclose(half.table[:, :2].sum(axis=1) + half.table[:, 2], half.table.sum(axis=1), atol=1e-12)
+    start, labels = tf.constant(np.random.default_rng(0).normal(size=(2, 28, 28, 1)), tf.float32), tf.constant([3, 7])
+    times, rows = solver_table(schedule, "dpm++", 8)
+    rows[4] = ddim_table(schedule, times, 0.0)[4]
+    assert rows[5, 2] < 0 and rows[6, 2] < 0  # the others do look back
+    x_t, x_0_before = start, tf.zeros_like(start)
+    for t, row in zip(times[4:], np.float32(rows[4:]), strict=True):
+        x_0 = tf.clip_by_value(predict(teacher, x_t, tf.fill(2, t), labels)[0], -1, 1)
+        x_t, x_0_before = row[0] * x_t + row[1] * x_0 + row[2] * x_0_before, x_0
+    np.testing.assert_allclose(half.arrival(start, labels, tf.constant(1)), x_t, atol=1e-4)
 
 
 # --- Training ---
