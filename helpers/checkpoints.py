@@ -32,6 +32,8 @@ from helpers.unet import Denoiser, UNetConfig, build_denoiser
 
 PRETRAINED = ASSETS / "unet-velocity"  # the better of the two that ship: see assets/README.md
 PRETRAINED_NOISE = ASSETS / "unet-noise"  # predicts the noise, as notebook 04 derives it
+DISTILLED = ASSETS / "unet-distilled"  # draws in four network passes: see workshop/distillation.py
+SHIPPED = {"velocity": PRETRAINED, "noise": PRETRAINED_NOISE, "distilled": DISTILLED}  # by name
 WEIGHTS = "unet.weights.h5"
 FILES = ("config.json", WEIGHTS, "history.csv")
 
@@ -60,12 +62,17 @@ def save_denoiser(folder: str | Path, denoiser: Denoiser, recipe: dict, history:
         write_record(temporary / "config.json", record)
 
 
-def load_denoiser(folder: str | Path = PRETRAINED) -> Denoiser:
-    """The trained network in a folder, with its schedule; by default the pre-trained one.
+def folder_of(network: str | Path) -> Path:
+    """The folder of a network: that of `SHIPPED` for one of its names, for anything else the path itself."""
+    return SHIPPED.get(str(network)) or as_path(network)
+
+
+def load_denoiser(network: str | Path = PRETRAINED) -> Denoiser:
+    """The trained network in a folder, or with a name in `SHIPPED`, and its schedule; by default the pre-trained one.
 
     Raises `ValueError`, in one sentence, if a file is missing or damaged, or if the files don't belong together.
     """
-    folder = as_path(folder)
+    folder = folder_of(network)
     files = {name: newest(folder, name) for name in FILES}
     for name, file in files.items():
         if not file.is_file():
@@ -91,12 +98,12 @@ def load_denoiser(folder: str | Path = PRETRAINED) -> Denoiser:
     return denoiser
 
 
-def load_digits_denoiser(folder: str | Path = PRETRAINED) -> Denoiser:
+def load_digits_denoiser(network: str | Path = PRETRAINED) -> Denoiser:
     """`load_denoiser` for measures that only make sense for MNIST's digits: accuracy, report card, validation error.
 
     Raises `ValueError` for a network that was trained on anything but `training_split`, whatever the data was called.
     """
-    denoiser = load_denoiser(folder)
+    folder, denoiser = folder_of(network), load_denoiser(network)
     recipe = read_record(newest(folder, "config.json")).get("training")
     recipe = recipe if isinstance(recipe, dict) else {}
     if recipe.get("data_sha256") != TRAINING_DIGEST:

@@ -149,11 +149,7 @@ def shuffled_index(sample_ids: tf.Tensor, count: int, seed: int) -> tf.Tensor:
 
 
 def make_dataset(
-    images: np.ndarray,
-    labels: np.ndarray,
-    batch_size: int,
-    seed: int,
-    sample_ids: tf.data.Dataset | None = None,
+    images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int, sample_ids: tf.data.Dataset | None = None
 ) -> tf.data.Dataset:
     """Shuffled batches of images `(batch, 28, 28, 1)` float32 in [-1, 1] and labels `(batch,)` int32.
 

@@ -1,7 +1,7 @@
 """The network: a small U-Net that is given a noisy image, the time step and the digit.
 
-It predicts the noise, or the velocity, from which the noise follows. Derived in notebook 03, which follows one residual
-block shape by shape.
+It predicts the noise, or the velocity; the clean image follows from either. Derived in notebook 03, which follows one
+residual block shape by shape.
 """
 
 import helpers.tools.quiet  # noqa: F401
@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from helpers.diffusion import Schedule, from_velocity
+from helpers.diffusion import Schedule, from_velocity, predict_x_0
 from helpers.tools.checks import check_choice, check_name, check_whole
 
 MOST_CLASSES = 1_000  # each is one map at full size in the network's input
@@ -40,6 +40,7 @@ class UNetConfig:
     skip_connections: bool = True  # False only for notebook 03's experiment
     predicts: str = "velocity"  # the output: "noise" or "velocity"
     class_names: tuple[str, ...] = ()  # one per class; without names, classes are called by their numbers
+    distilled_steps: int = 0  # the number of sampler steps that a distilled network was made for; 0: it is none
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -48,6 +49,7 @@ class UNetConfig:
         limits |= {"blocks": 4, "middle_blocks": 8}
         for name, largest in limits.items():
             object.__setattr__(self, name, check_whole(name, getattr(self, name), 1, largest))
+        object.__setattr__(self, "distilled_steps", check_whole("distilled_steps", self.distilled_steps, 0, 1_000))
         for name in ("class_in_embedding", "skip_connections"):
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"{name} must be True or False, not {getattr(self, name)!r}.")
@@ -209,13 +211,14 @@ def build_denoiser(config: UNetConfig, schedule: Schedule, precision: str = "flo
     return Denoiser(build_unet(config, precision), schedule, config)
 
 
-def predict_noise(denoiser: Denoiser, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """The network's estimate of the noise in x_t, whether it was trained to predict the noise or the velocity.
+def predict(denoiser: Denoiser, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The network's estimate of (x_0, noise) in x_t, whichever of noise and velocity it was trained to predict.
 
-    x_t and the result `(batch, 28, 28, 1)` float32; t and labels `(batch,)` int32, label -1 = no digit given.
-    Raises `ValueError` for images of another size.
+    Only a network that predicts the noise has its output divided, by sqrt(alpha_bar), which magnifies errors near
+    t = T. x_t and both results `(batch, 28, 28, 1)` float32, x_0 not clipped; t and labels `(batch,)` int32, label
+    -1 = no digit given. Raises `ValueError` for images of another size.
     """
-    config = denoiser.config
+    schedule, config = denoiser.schedule, denoiser.config
     expected = (config.image_size, config.image_size, config.channels)
     if tuple(x_t.shape[1:]) != expected:
         raise ValueError(f"x_t must be (batch, {', '.join(map(str, expected))}), not {tuple(x_t.shape)}.")
@@ -223,6 +226,10 @@ def predict_noise(denoiser: Denoiser, x_t: tf.Tensor, t: tf.Tensor, labels: tf.T
     x_t, t, labels = tf.cast(x_t, tf.float32), tf.cast(t, tf.int32), tf.cast(labels, tf.int32)
     output = denoiser.unet([x_t, t, labels])
     if config.predicts == "noise":
-        return output
-    _, noise = from_velocity(denoiser.schedule, x_t, t, output)
-    return noise
+        return predict_x_0(schedule, x_t, t, output), output
+    return from_velocity(schedule, x_t, t, output)
+
+
+def predict_noise(denoiser: Denoiser, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The noise alone of `predict`."""
+    return predict(denoiser, x_t, t, labels)[1]

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.checkpoints import FILES, PRETRAINED, load_denoiser, load_digits_denoiser, read_history, save_denoiser
+from helpers.checkpoints import (
+    FILES,
+    PRETRAINED,
+    PRETRAINED_NOISE,
+    folder_of,
+    load_denoiser,
+    load_digits_denoiser,
+    read_history,
+    save_denoiser,
+)
 from helpers.data import TRAINING_DIGEST, digest_of, training_split
 from helpers.diffusion import linear_schedule
 from helpers.tools.arrays import load_checkpoint, save_checkpoint
@@ -52,6 +61,22 @@ def test_round_trip(folder, denoiser):
     np.testing.assert_array_equal(schedule.betas, denoiser.schedule.betas)
     np.testing.assert_array_equal(read_history(folder / "history.csv")["loss"], [0.5, 0.25])
     assert sorted(file.name for file in folder.iterdir()) == ["config.json", "history.csv", "unet.weights.h5"]
+
+
+def test_a_name_stands_for_what_ships_and_anything_else_for_a_folder(tmp_path, monkeypatch):
+    assert folder_of("velocity") == folder_of(Path("velocity")) == PRETRAINED and folder_of("noise") == PRETRAINED_NOISE
+    assert folder_of("runs/velocity") == Path("runs/velocity") and folder_of(tmp_path / "noise") == tmp_path / "noise"
+    with pytest.raises(ValueError, match="must not be empty"):
+        folder_of("")
+    with pytest.raises(ValueError, match="distiled is not a trained network"):
+        load_denoiser("distiled")
+
+
+def test_a_network_from_before_there_were_students_is_none(folder, denoiser):
+    record = read_record(folder / "config.json")
+    del record["unet"]["distilled_steps"]
+    write_record(folder / "config.json", record)
+    assert load_denoiser(folder).config == denoiser.config
 
 
 def test_damaged_history(folder):

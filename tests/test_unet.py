@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.diffusion import add_noise, velocity
+from helpers.diffusion import add_noise, predict_x_0, velocity
 from helpers.unet import (
     Denoiser,
     UNetConfig,
     build_denoiser,
     build_unet,
     class_map,
+    predict,
     predict_noise,
     residual_block,
     self_attention,
@@ -126,13 +127,27 @@ def test_sinusoidal_embedding_against_a_loop():
     assert distances.min() > 0.5  # no two steps look alike
 
 
-def test_predict_noise_speaks_of_noise_for_both_outputs(schedule):
+def test_image_and_noise_are_predicted_by_both_outputs(schedule):
     x_0, t, _ = inputs(3)
     noise = tf.random.stateless_normal(x_0.shape, [1, 2])
     x_t = add_noise(schedule, x_0, t, noise)
     for predicts, output in (("noise", noise), ("velocity", velocity(schedule, x_0, t, noise))):
         perfect = Denoiser(lambda _, output=output: output, schedule, UNetConfig(predicts=predicts))
-        np.testing.assert_allclose(predict_noise(perfect, x_t, t, t), noise, atol=1e-5)
+        its_x_0, its_noise = predict(perfect, x_t, t, t)
+        np.testing.assert_allclose(its_noise, noise, atol=1e-5)
+        np.testing.assert_allclose(its_x_0, x_0, atol=2e-3)  # a noise near t = T is divided by 1 / 2048
+        np.testing.assert_array_equal(predict_noise(perfect, x_t, t, t), its_noise)
+
+
+def test_at_the_noisiest_step_the_image_of_a_velocity_is_accurate(schedule):
+    """float64 beside float32: by way of the noise, the image was off by 5e-4."""
+    random = np.random.default_rng(0)
+    x_t, v = random.normal(size=(2, 8, 28, 28, 1)).astype(np.float32)
+    alpha_bar = schedule.alpha_bars[99]
+    exact = np.sqrt(alpha_bar) * np.float64(x_t) - np.sqrt(1 - alpha_bar) * np.float64(v)
+    x_0, noise = predict(Denoiser(lambda _: v, schedule, UNetConfig()), x_t, np.full(8, 99), np.zeros(8))
+    np.testing.assert_allclose(x_0, exact, rtol=0, atol=1e-6)
+    assert np.abs(predict_x_0(schedule, x_t, 99, noise) - exact).max() > 1e-4
 
 
 def test_predict_noise_refuses_another_image_size(denoiser):
@@ -168,6 +183,8 @@ def test_ablations_differ_only_where_they_should():
         {"heads": 5},
         {"predicts": "x_0"},
         {"skip_connections": "no"},
+        {"distilled_steps": -1},
+        {"distilled_steps": True},
     ],
 )
 def test_config_refuses(wrong):

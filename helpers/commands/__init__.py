@@ -15,6 +15,7 @@ COMMANDS = (
     "shapes",
     "tune",
     "recipes",
+    "distil",
     "train-classifiers",
     "train-clip",
 )

@@ -31,11 +31,11 @@ def run(arguments: argparse.Namespace) -> None:
         check_new(arguments.out, arguments.replace)
     import shutil
 
-    from helpers.checkpoints import PRETRAINED
+    from helpers.checkpoints import PRETRAINED, folder_of
     from helpers.evaluation.report_card import REPORT, RUN, evaluate, report_rows, work_folder
     from helpers.tools.files import ASSETS, write_record
 
-    network = arguments.network or PRETRAINED
+    network = folder_of(arguments.network or PRETRAINED)
     ships = network.resolve().is_relative_to(ASSETS.resolve())
     out = arguments.out or (Path("runs") / network.name if ships else network) / REPORT
     check_output(out)

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="another seed, another handwriting (default %(default)s)")
     parser.add_argument("--method", choices=("ddpm", "ddim", "dpm++"), help="the solver (default dpm++)")
     parser.add_argument("--steps", type=int, help="steps of the solver (default: dpm++ and ddim 20, ddpm 100)")
-    parser.add_argument("--eta", type=float, help="fresh noise of ddim, from 0 (none) to 1 (default 1)")
+    parser.add_argument("--eta", type=float, help="fresh noise of ddim and dpm++, from 0 (none) to 1 (default 0)")
     parser.add_argument("--guidance-scale", type=float, help="0 any digit, 1 unguided, above 1 guided (default 2.5)")
     parser.add_argument(
         "--guidance-interval",
@@ -42,20 +42,22 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out.suffix not in SUFFIXES:
         raise ValueError(f"--out must be a file that ends in .png, .gif or .webp, not {arguments.out.name!r}.")
     check_output(arguments.out)
+    from dataclasses import replace
+
     import numpy as np
 
     from helpers.checkpoints import PRETRAINED, load_denoiser
     from helpers.data import to_pixels
     from helpers.display.images import encode_animation, encode_png, enlargement, image_grid
     from helpers.sampling.labels import parse_labels
-    from helpers.sampling.sampler import SamplerSettings, sample
+    from helpers.sampling.sampler import default_settings, sample
     from helpers.tools.checks import check_whole
     from helpers.tools.files import atomic_write
 
     names = ("method", "steps", "eta", "guidance_scale", "guidance_interval")
     chosen = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    settings = SamplerSettings(**chosen)
     denoiser = load_denoiser(arguments.network or PRETRAINED)
+    settings = replace(default_settings(denoiser.config), **chosen)
     settings, labels = settings.on(denoiser.schedule), parse_labels(arguments.digits, denoiser.config)
     is_animated = arguments.out.suffix != ".png"
     frames = arguments.frames

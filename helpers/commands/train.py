@@ -5,7 +5,7 @@ Ctrl-C saves. The same command resumes from what is in --out, if recipe and data
 
 import argparse
 
-from helpers.tools.command_line import check_output_folder, path_argument
+from helpers.tools.command_line import check_output_folder, path_argument, resuming_explained
 
 RECIPE = ("steps", "batch_size", "optimizer", "learning_rate", "augmentation", "augmented_from", "label_dropout")
 RECIPE += ("schedule", "precision", "seed")
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
     data = arguments.data
     pictures = load_pictures(data) if data else Pictures(*training_split(load_mnist()), ())
     unet_config = network_for(pictures, **{name: given[name] for name in NETWORK if name in given})
-    try:
+    with resuming_explained("training", arguments.replace):
         train(
             unet_config,
             config,
@@ -88,9 +88,4 @@ def run(arguments: argparse.Namespace) -> None:
             streams=pieces_of(config.batch_size // strategy.num_replicas_in_sync, streams),
             data_name=data.name if data else "MNIST",
         )
-    except KeyboardInterrupt as interrupt:
-        if not interrupt.args:  # before the first step: nothing was saved
-            raise
-        command = "The same command without --replace" if arguments.replace else "The same command"
-        raise KeyboardInterrupt(f"{interrupt.args[0]} {command} resumes the training.") from None
     print(f"Done: {arguments.out if is_chief(strategy) else 'the first worker'} holds the trained network.")

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.blocks:
         check_output(arguments.out)
         check_new(arguments.out, arguments.replace)
-    from helpers.checkpoints import PRETRAINED
+    from helpers.checkpoints import PRETRAINED, folder_of
     from helpers.tools.files import write_rows
     from helpers.workshop import tuning
 
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = tuning.front_settings() if arguments.front else tuning.scale_settings()
     if arguments.finalists:
         settings = tuning.finalists(*(tuning.read_table(table) for table in arguments.finalists))
-    network, teach, rows = arguments.network or PRETRAINED, bool(arguments.finalists), []
+    network, teach, rows = folder_of(arguments.network or PRETRAINED), bool(arguments.finalists), []
     try:
         for row in tuning.measure_all(network, settings, arguments.images, arguments.seed, teach):
             rows.append(row)

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from helpers.checkpoints import PRETRAINED, WEIGHTS, load_digits_denoiser
+from helpers.checkpoints import PRETRAINED, WEIGHTS, folder_of, load_digits_denoiser
 from helpers.data import load_mnist
 from helpers.evaluation.classifiers import CLASSIFIERS
 from helpers.evaluation.clip import DIGIT_CLIP
 from helpers.evaluation.measures import MEASURES, Evaluation
-from helpers.sampling.sampler import SamplerSettings, sample
+from helpers.sampling.sampler import default_settings, sample
 from helpers.tools.arrays import read_array
 from helpers.tools.checks import check_number, check_whole
 from helpers.tools.files import as_path, atomic_write, newest, read_record, reason, sha256_of_file, write_record
@@ -47,7 +47,7 @@ def describe_run(network: Path, denoiser: Denoiser, images: int, seed: int) -> d
 
 
 def _default_settings(denoiser: Denoiser) -> dict:
-    settings = dataclasses.asdict(SamplerSettings().on(denoiser.schedule))
+    settings = dataclasses.asdict(default_settings(denoiser.config).on(denoiser.schedule))
     return settings | {"guidance_interval": list(settings["guidance_interval"])}  # as JSON gives it back
 
 
@@ -65,7 +65,7 @@ def evaluate(network: str | Path, images: int, seed: int, work: str | Path, prog
     loaded.
     """
     check_whole("images", images, 500, 10_000)
-    network = as_path(network)
+    network = folder_of(network)
     denoiser = load_digits_denoiser(network)
     run = describe_run(network, denoiser, images, seed)
     work = work_folder(run, work)
@@ -128,7 +128,7 @@ def load_report(network: str | Path = PRETRAINED) -> dict:
 
     Raises `ValueError` with the remedy otherwise.
     """
-    network = as_path(network)
+    network = folder_of(network)
     file = network / REPORT
     remedy = f"make it with `python -m helpers evaluate {network} --out {file} --replace`"
     try:

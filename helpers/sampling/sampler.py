@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 from joblib import cpu_count
 
-from helpers.diffusion import Schedule, per_sample_noise, predict_x_0
+from helpers.diffusion import Schedule, per_sample_noise
 from helpers.sampling.labels import check_keep, check_request_labels, check_sample_ids
 from helpers.sampling.solvers import METHODS, nfe, sampling_times, scales_of_steps, solver_table
 from helpers.tools.checks import check_choice, check_number, check_whole
 from helpers.tools.once import made_once
 from helpers.tools.progress import progress_bar
-from helpers.unet import Denoiser, predict_noise
+from helpers.unet import Denoiser, UNetConfig, predict
 
 BATCH_SIZE = 25  # images per batch: small enough that a 10x10 grid keeps every core busy
 THREADS = 2 * cpu_count()  # batches at a time: one batch alone leaves cores waiting after each operation
@@ -38,7 +38,7 @@ class SamplerSettings:
 
     method: str = "dpm++"  # "ddpm" is Algorithm 2, "ddim" Song et al.'s solver, "dpm++" DPM-Solver++(2M)
     steps: int | None = None  # 1..schedule.steps; None: all of them for "ddpm", 20 for the others
-    eta: float = 1.0  # fresh noise of "ddim": 0 is deterministic, 1 as noisy as "ddpm"; ignored by the others
+    eta: float = 0.0  # share of fresh noise in "ddim" and "dpm++": 0 is deterministic, 1 as noisy as "ddpm"
     guidance_scale: float = 2.5  # 0 unconditional, 1 conditional, above 1 guided
     guidance_interval: tuple[int, int] | None = (40, 70)  # the t, first to last, where a scale above 1 acts; None: all
 
@@ -76,7 +76,10 @@ class SamplerSettings:
         return nfe(self.scales(schedule))
 
 
-DEFAULTS = SamplerSettings()
+def default_settings(config: UNetConfig) -> SamplerSettings:
+    """What `sample` does with a network if no settings are given: the course's choice, or what it was distilled for."""
+    steps = config.distilled_steps
+    return SamplerSettings("ddim", steps, eta=0.0, guidance_scale=1.0) if steps else SamplerSettings()
 
 
 class Trajectory(NamedTuple):
@@ -94,31 +97,41 @@ class Samples(NamedTuple):
     trajectory: Trajectory | None
 
 
+def guided(
+    denoiser: Denoiser, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor, guidance_scale: float | tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """(x_0, noise), each uncond + guidance_scale * (cond - uncond): Ho & Salimans 2022, eq. 6, with w = scale - 1.
+
+    x_0 is linear in the noise, so the same formula guides both. Scale 0 is unconditional and 1 conditional, in one
+    network pass; any other scale takes both in one doubled batch. Shapes as in `predict`. Derived in notebook 05.
+    """
+
+    def one_pass() -> tuple[tf.Tensor, tf.Tensor]:
+        return predict(denoiser, x_t, t, tf.where(tf.equal(guidance_scale, 0.0), -1, labels))
+
+    def mixture(both: tf.Tensor) -> tf.Tensor:
+        cond, uncond = tf.split(both, 2)  # (batch, ...) each
+        return uncond + guidance_scale * (cond - uncond)
+
+    def two_passes() -> tuple[tf.Tensor, tf.Tensor]:
+        both_labels = tf.concat([labels, -tf.ones_like(labels)], axis=0)  # (2 batch,)
+        both_x_t, both_t = tf.concat([x_t, x_t], axis=0), tf.concat([t, t], axis=0)  # (2 batch, ...)
+        x_0, noise = predict(denoiser, both_x_t, both_t, both_labels)
+        return mixture(x_0), mixture(noise)
+
+    return tf.cond(tf.equal(guidance_scale, 0.0) | tf.equal(guidance_scale, 1.0), one_pass, two_passes)
+
+
 def guided_noise(
     denoiser: Denoiser, x_t: tf.Tensor, t: tf.Tensor, labels: tf.Tensor, guidance_scale: float | tf.Tensor
 ) -> tf.Tensor:
-    """noise_uncond + guidance_scale * (noise_cond - noise_uncond): Ho & Salimans 2022, eq. 6, with w = scale - 1.
-
-    Scale 0 is unconditional and 1 conditional, in one network pass; any other scale takes both in one doubled
-    batch. Shapes as in `predict_noise`. Derived in notebook 05.
-    """
-
-    def one_pass() -> tf.Tensor:
-        return predict_noise(denoiser, x_t, t, tf.where(tf.equal(guidance_scale, 0.0), -1, labels))
-
-    def both() -> tf.Tensor:
-        both_labels = tf.concat([labels, -tf.ones_like(labels)], axis=0)  # (2 batch,)
-        both_x_t, both_t = tf.concat([x_t, x_t], axis=0), tf.concat([t, t], axis=0)  # (2 batch, ...)
-        both_noise = predict_noise(denoiser, both_x_t, both_t, both_labels)
-        noise_cond, noise_uncond = tf.split(both_noise, 2)  # (batch, ...) each
-        return noise_uncond + guidance_scale * (noise_cond - noise_uncond)
-
-    return tf.cond(tf.equal(guidance_scale, 0.0) | tf.equal(guidance_scale, 1.0), one_pass, both)
+    """The noise alone of `guided`: noise_uncond + guidance_scale * (noise_cond - noise_uncond)."""
+    return guided(denoiser, x_t, t, labels, guidance_scale)[1]
 
 
 @made_once  # compiled once per network, then used for any labels, solver and guidance
 def _compiled_loop(denoiser: Denoiser, clip_x_0: bool, record: bool) -> Callable[..., tuple]:
-    schedule, config = denoiser.schedule, denoiser.config
+    config = denoiser.config
     shape = (config.image_size, config.image_size, config.channels)
 
     @tf.function(
@@ -132,12 +145,7 @@ def _compiled_loop(denoiser: Denoiser, clip_x_0: bool, record: bool) -> Callable
         ]
     )
     def loop(
-        labels: tf.Tensor,
-        sample_ids: tf.Tensor,
-        seed: tf.Tensor,
-        times: tf.Tensor,
-        table: tf.Tensor,
-        scales: tf.Tensor,
+        labels: tf.Tensor, sample_ids: tf.Tensor, seed: tf.Tensor, times: tf.Tensor, table: tf.Tensor, scales: tf.Tensor
     ) -> tuple[tf.Tensor, tuple]:
         x_t = per_sample_noise(seed, sample_ids, shape)  # Algorithm 2, line 1
         x_0_before = tf.zeros_like(x_t)
@@ -145,10 +153,9 @@ def _compiled_loop(denoiser: Denoiser, clip_x_0: bool, record: bool) -> Callable
         x_0s = tf.TensorArray(tf.float32, tf.shape(times)[0], element_shape=(None, *shape))
         for i in tf.range(tf.shape(times)[0]):
             t = tf.fill(tf.shape(labels), times[i])  # (batch,)
-            x_0 = predict_x_0(schedule, x_t, t, guided_noise(denoiser, x_t, t, labels, scales[i]))
+            x_0, _ = guided(denoiser, x_t, t, labels, scales[i])
             if clip_x_0:
-                # Near t = T the division by sqrt(alpha_bar) magnifies errors, and no image is outside [-1, 1]. The
-                # tables are written in x_0, so that the noise follows from the clipped x_0.
+                # No image is outside [-1, 1]. The tables are written in x_0: the noise follows from the clipped x_0.
                 x_0 = tf.clip_by_value(x_0, -1.0, 1.0)
             if record:
                 x_ts, x_0s = x_ts.write(i, x_t), x_0s.write(i, x_0)
@@ -170,7 +177,7 @@ def local_devices() -> list[str]:
 def sample(
     denoiser: Denoiser,
     labels: Sequence[int] | np.ndarray,
-    settings: SamplerSettings = DEFAULTS,
+    settings: SamplerSettings | None = None,
     *,
     seed: int = 0,
     sample_ids: Sequence[int] | np.ndarray | None = None,
@@ -180,7 +187,8 @@ def sample(
 ) -> Samples:
     """Draw one image for each of `labels` `(n,)`: digits 0..9, or -1 for any digit.
 
-    - `settings`: solver, steps and guidance, see `SamplerSettings`.
+    - `settings`: solver, steps and guidance, see `SamplerSettings`; None: see `default_settings`. A distilled network
+      has no others.
     - `seed`: image i depends only on (seed, i) and its label, however many others are drawn with it.
     - `sample_ids` `(n,)`: draw these i of a larger request instead of 0..n-1.
     - `keep`: the steps (0 = the first one, pure noise) to return in `Samples.trajectory`.
@@ -190,9 +198,13 @@ def sample(
     Derived in notebook 05.
     """
     labels = check_request_labels(labels, denoiser.config)
+    default = default_settings(denoiser.config)
+    settings = default if settings is None else settings
     if not isinstance(settings, SamplerSettings):
         raise ValueError(f"settings must be SamplerSettings(...), not {settings!r:.60}.")
     settings = settings.on(denoiser.schedule)
+    if denoiser.config.distilled_steps and settings != default:
+        raise ValueError(f"settings must be left out: the network was distilled for {default}, not for {settings}.")
     check_whole("seed", seed, 0, 2**63 - 1)
     sample_ids = check_sample_ids(sample_ids, len(labels))
     kept = None if keep is None else check_keep(keep, settings.steps, len(labels))

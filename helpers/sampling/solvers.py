@@ -86,34 +86,36 @@ def ddim_table(schedule: Schedule, times: np.ndarray, eta: float) -> np.ndarray:
     return np.stack([from_x_t, from_x_0, np.zeros_like(sigma), sigma], axis=-1)  # (steps, 4)
 
 
-def dpm_solver_table(schedule: Schedule, times: np.ndarray) -> np.ndarray:
-    """Lu et al. 2022 (DPM-Solver++), Algorithm 2 ("2M"): `(steps, 4)` float64, second order, no fresh noise.
+def dpm_solver_table(schedule: Schedule, times: np.ndarray, eta: float) -> np.ndarray:
+    """Lu et al. 2022 (DPM-Solver++), Algorithm 2 ("2M"), with a share of fresh noise: `(steps, 4)` float64.
 
-        x_next = sqrt((1 - alpha_bar_next) / (1 - alpha_bar)) x_t - sqrt(alpha_bar_next) (exp(-h) - 1) D
+        x_next = sqrt((1 - alpha_bar_next) / (1 - alpha_bar)) exp(-eta h) x_t
+                 + sqrt(alpha_bar_next) (1 - exp(-(1 + eta) h)) D + sqrt((1 - alpha_bar_next) (1 - exp(-2 eta h))) noise
         D = (1 + 1 / (2 r)) x_0 - 1 / (2 r) x_0_before,  r = h_before / h
 
-    h is the step in their lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)), h_before that of the step before.
-    The first step has no earlier prediction, and the last one ends at zero noise, where the formula's step
-    in log(signal / noise) is infinite: both are first-order.
+    h is the step in their lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)), h_before that of the step before. eta 0
+    is their solver without noise, 1 the one that they call SDE-DPM-Solver++(2M). Between them each step adds eta times
+    the full variance of fresh noise, if the step is small. The first step has no earlier prediction, and the last one
+    ends at zero noise, where h is infinite: both are first-order.
     """
     alpha_bar, alpha_bar_next = _alpha_bars(schedule, times)
-    half_logsnr = schedule.logsnr[times] / 2  # lambda
-    h = np.append(np.diff(half_logsnr), np.inf)  # (steps,)
-    of_prediction = np.sqrt(alpha_bar_next) * -np.expm1(-h)
-    half_slope = np.zeros(len(times))  # 1 / (2 r) with r = h_before / h
-    half_slope[1:-1] = h[1:-1] / (2 * h[:-2])
-    from_x_t = np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar))
-    columns = [from_x_t, of_prediction * (1 + half_slope), -of_prediction * half_slope, np.zeros(len(times))]
-    return np.stack(columns, axis=-1)  # (steps, 4)
+    h = np.diff(schedule.logsnr[times] / 2)  # (steps - 1,)
+    kept = np.append(np.exp(-h), 0.0)  # (steps,): exp(-h), also of the infinite step
+    half_slope = np.zeros(len(times))  # 1 / (2 r)
+    half_slope[1:-1] = h[1:] / (2 * h[:-1])
+    from_x_t = np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar)) * kept**eta
+    of_prediction = np.sqrt(alpha_bar_next) * (1 - kept ** (1 + eta))
+    sigma = np.sqrt((1 - alpha_bar_next) * (1 - kept ** (2 * eta)))
+    return np.stack([from_x_t, of_prediction * (1 + half_slope), -of_prediction * half_slope, sigma], axis=-1)
 
 
-def solver_table(schedule: Schedule, method: str, steps: int, eta: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """(times `(steps,)`, table `(steps, 4)`) of a solver; `eta` matters only for "ddim".
+def solver_table(schedule: Schedule, method: str, steps: int, eta: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """(times `(steps,)`, table `(steps, 4)`) of a solver; `eta` is the share of fresh noise, of which "ddpm" has all.
 
     Raises `ValueError` unless `method` is one of `METHODS`.
     """
     check_choice("method", method, METHODS)
     times = sampling_times(schedule, steps)
-    if method == "ddim":
-        return times, ddim_table(schedule, times, eta)
-    return times, {"ddpm": ancestral_table, "dpm++": dpm_solver_table}[method](schedule, times)
+    if method == "ddpm":
+        return times, ancestral_table(schedule, times)
+    return times, {"ddim": ddim_table, "dpm++": dpm_solver_table}[method](schedule, times, eta)

@@ -4,8 +4,8 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -107,8 +107,23 @@ def _one_line(error: Exception) -> str:
 def add_network(parser: argparse.ArgumentParser) -> None:
     """The positional argument of all commands that use a trained network; None stands for the pre-trained one."""
     parser.add_argument(
-        "network", nargs="?", type=path_argument, help="folder of a trained network (default: the pre-trained one)"
+        "network",
+        nargs="?",
+        type=path_argument,
+        help="folder of a trained network, or velocity, noise, distilled (default: velocity)",
     )
+
+
+@contextmanager
+def resuming_explained(what: str, replace: bool) -> Iterator[None]:
+    """Add to the sentence of a `KeyboardInterrupt`, if it has one, that the same command resumes `what`."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        if not interrupt.args:  # before the first step: nothing was saved
+            raise
+        command = "The same command without --replace" if replace else "The same command"
+        raise KeyboardInterrupt(f"{interrupt.args[0]} {command} resumes the {what}.") from None
 
 
 def text_argument(text: str) -> str:

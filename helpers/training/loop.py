@@ -21,7 +21,7 @@ from helpers.tools.files import as_path, newest
 from helpers.tools.locks import held
 from helpers.tools.progress import progress_bar
 from helpers.tools.signals import stops_noted
-from helpers.training.objective import TrainingConfig
+from helpers.training.objective import ALGORITHM_1, Objective, TrainingConfig
 from helpers.training.trainer import CHECKPOINT, Trainer, batches, recipe_of
 from helpers.unet import Denoiser, UNetConfig
 
@@ -40,6 +40,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     streams: int = 1,
     data_name: str = "MNIST",
+    objective: Objective = ALGORITHM_1,
     history_every: int = 50,
     save_every_seconds: float = 180.0,
     progress: bool = True,
@@ -51,6 +52,7 @@ def train(
     - `replace`: start anew, whatever the folder holds.
     - `streams`: pieces that a device cuts its batch into, to compute them side by side; see `one_stream_per_core`.
     - `data_name`: is written beside the data's SHA-256 into config.json, which decides what the data is.
+    - `objective`: the loss and the first weights, if they aren't Algorithm 1's and random.
     - `history_every`: steps per row of the history, which has the step, the mean loss and the seconds of training.
 
     Ctrl-C saves, then raises `KeyboardInterrupt`. Pictures of another size or with colours, `(n, size, size, 3)`, need
@@ -73,10 +75,10 @@ def train(
         # The version first, because only the same version has the same list of settings. And before there is a network,
         # because workers whose networks differ in shape couldn't even tell each other so.
         check_alike(strategy, {"version": versions()})
-        recipe = recipe_of(unet_config, config)
+        recipe = recipe_of(unet_config, config, objective.facts)
         facts = {"data set (by SHA-256)": data["data_sha256"][:12], "--replace": replace}
         check_alike(strategy, recipe["unet"] | recipe["training"] | facts)
-        trainer = Trainer(unet_config, config, strategy, streams, data)
+        trainer = Trainer(unet_config, config, strategy, streams, data, objective)
         if out is not None and not replace:
             trainer.restore(out)
         if trainer.step < config.steps:

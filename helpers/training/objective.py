@@ -5,6 +5,7 @@ To change the recipe, change `TrainingConfig`. Derived in notebook 04. `trainer`
 
 import helpers.tools.quiet  # noqa: F401
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.data import to_model_range
-from helpers.diffusion import SCHEDULES, add_noise, per_sample_noise, predict_x_0, velocity
+from helpers.diffusion import SCHEDULES, add_noise, per_sample_noise, velocity
 from helpers.tools.checks import check_choice, check_number, check_whole
 from helpers.training.augmentation import DRAWS, augment
 from helpers.training.optimizer import OPTIMIZERS
-from helpers.unet import Denoiser, predict_noise
+from helpers.unet import Denoiser, predict
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,17 @@ def training_loss(
     return tf.reduce_mean(tf.square(unet([x_t, t, labels]) - target))
 
 
+class Objective(NamedTuple):
+    """What a training minimises, and where it starts. `workshop.distillation` has another one than Algorithm 1."""
+
+    loss: Callable[[Denoiser, TrainingConfig, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor] = training_loss
+    weights: list[np.ndarray] | None = None  # of the network at the start; None: random ones
+    facts: dict[str, str] = {}  # what the result depends on besides, for the record
+
+
+ALGORITHM_1 = Objective()
+
+
 def update_ema(ema: keras.Model, unet: keras.Model, step: tf.Tensor, max_decay: float) -> None:
     """Move the averaged weights towards the network's. Early on the decay is smaller, to forget the random start."""
     step = tf.cast(step, tf.float32)
@@ -132,9 +144,8 @@ def validation_mse(
     ) -> tuple[tf.Tensor, tf.Tensor]:
         noise = per_sample_noise(seed, sample_ids, tuple(x_0.shape[1:]), step=round_)  # (batch, 28, 28, 1)
         x_t = add_noise(schedule, x_0, t, noise)
-        predicted = predict_noise(denoiser, x_t, t, y)
-        image = tf.clip_by_value(predict_x_0(schedule, x_t, t, predicted), -1.0, 1.0)
-        both = [noise - predicted, x_0 - image]  # (batch, 28, 28, 1) each
+        image, predicted = predict(denoiser, x_t, t, y)
+        both = [noise - predicted, x_0 - tf.clip_by_value(image, -1.0, 1.0)]  # (batch, 28, 28, 1) each
         return tuple(tf.reduce_mean(tf.square(error), axis=(1, 2, 3)) for error in both)  # (batch,) each
 
     total, count, batch_size = np.zeros((2, schedule.steps)), np.zeros(schedule.steps), 250

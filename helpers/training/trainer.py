@@ -20,7 +20,7 @@ from helpers.tools.arrays import load_checkpoint, save_checkpoint
 from helpers.tools.checks import check_number, check_whole
 from helpers.tools.distributed import broadcast, is_alone, is_chief, versions
 from helpers.tools.files import newest, read_rows, reason, remove_strays
-from helpers.training.objective import TrainingConfig, training_loss, update_ema
+from helpers.training.objective import ALGORITHM_1, Objective, TrainingConfig, update_ema
 from helpers.training.optimizer import OPTIMIZERS
 from helpers.unet import UNetConfig, build_denoiser
 
@@ -65,11 +65,11 @@ def batches(
     return tf.data.Dataset.zip(sample_ids, pictures).map(lambda ids, pair: (ids, *pair))
 
 
-def recipe_of(unet_config: UNetConfig, config: TrainingConfig) -> dict[str, dict]:
-    """Network and training settings. Two trainings with the same recipe and data give the same result."""
+def recipe_of(unet_config: UNetConfig, config: TrainingConfig, facts: dict[str, str] | None = None) -> dict[str, dict]:
+    """Network and training settings, and an objective's facts. With the same data they give the same result."""
     unet = dataclasses.asdict(unet_config)
     unet |= {name: list(value) for name, value in unet.items() if isinstance(value, tuple)}  # as JSON gives it back
-    return {"unet": unet, "training": dataclasses.asdict(config)}
+    return {"unet": unet, "training": dataclasses.asdict(config) | (facts or {})}
 
 
 class Trainer:
@@ -85,6 +85,7 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         streams: int = 1,
         data: dict[str, str] | None = None,  # name and SHA-256 of the data set, for the record
+        objective: Objective = ALGORITHM_1,
     ) -> None:
         if config.batch_size % (strategy.num_replicas_in_sync * streams):
             raise ValueError(
@@ -92,11 +93,13 @@ class Trainer:
                 f"({strategy.num_replicas_in_sync} x {streams}), not {config.batch_size}."
             )
         self.config, self.strategy, self.streams, self.data = config, strategy, streams, data or {}
-        self.recipe = recipe_of(unet_config, config)
+        self.objective, self.recipe = objective, recipe_of(unet_config, config, objective.facts)
         schedule = SCHEDULES[config.schedule](config.diffusion_steps)
         with strategy.scope():
             keras.utils.set_random_seed(config.seed)  # fixes the initial weights
             self.denoiser = build_denoiser(unet_config, schedule, config.precision)
+            if objective.weights is not None:
+                self.denoiser.unet.set_weights(objective.weights)
             self.ema = build_denoiser(unet_config, schedule)
             self.ema.unet.set_weights(self.denoiser.unet.get_weights())
             rate = keras.optimizers.schedules.CosineDecay(
@@ -119,7 +122,7 @@ class Trainer:
             def loss() -> tf.Tensor:
                 # Pieces that don't wait for each other: TensorFlow computes them side by side.
                 pieces = zip(*(tf.split(part, self.streams) for part in (sample_ids, x_0, labels)), strict=True)
-                losses = [training_loss(self.denoiser, self.config, *piece) for piece in pieces]
+                losses = [self.objective.loss(self.denoiser, self.config, *piece) for piece in pieces]
                 return tf.add_n(losses) / self.streams
 
             return train_step(self.denoiser.unet, self.optimizer, self.config.gradient_clip, loss)
@@ -129,11 +132,7 @@ class Trainer:
         return self.strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
 
     def _parts(self) -> dict[str, list[keras.Variable]]:
-        return {
-            "unet": self.denoiser.unet.weights,
-            "ema": self.ema.unet.weights,
-            "optimizer": self.optimizer.variables,
-        }
+        return {"unet": self.denoiser.unet.weights, "ema": self.ema.unet.weights, "optimizer": self.optimizer.variables}
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint, for `restore`, and the network as it is now, ready for sampling.

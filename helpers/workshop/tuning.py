@@ -32,13 +32,17 @@ from helpers.tools.files import newest, read_rows, reason, sha256_of_file, write
 from helpers.tools.locks import held
 from helpers.unet import Denoiser
 
-SOLVER = ("dpm++", 20, 0.0)
-SCALES = (1.25, 1.5, 1.6, 1.7, 1.8, 2.0, 2.5)
+SOLVER = ("dpm++", 20)
+SHARES = (0.0, 0.5, 0.7, 1.0)  # of fresh noise: eta
+SCALES = (1.25, 1.5, 1.7, 2.0, 2.5)
 INTERVALS = (None, (20, 80), (40, 70))  # of t in which guidance acts: everywhere, and in the middle
 FRONT_SOLVERS = {
     ("ddpm", 1.0): (5, 10, 20, 100),
     ("ddim", 0.0): (5, 10, 20, 50),
     ("dpm++", 0.0): (5, 7, 10, 15, 20),
+    ("dpm++", 0.5): (15, 20),  # fresh noise corrects errors only if there are steps left
+    ("dpm++", 0.7): (15, 20),
+    ("dpm++", 1.0): (15, 20),
 }
 FRONT_GUIDANCE = ((1.25, None), (1.7, (20, 80)), (2.5, (40, 70)))  # the lowest R of each in the first table
 FLOOR_DRAWS = 3  # of real training images
@@ -148,9 +152,9 @@ def _measure_missing(
 
 
 def scale_settings() -> list[SamplerSettings]:
-    """`SOLVER` without guidance, and at every scale inside every interval."""
-    unguided = SamplerSettings(*SOLVER, 1.0, None)
-    return [unguided, *(SamplerSettings(*SOLVER, scale, interval) for interval in INTERVALS for scale in SCALES)]
+    """`SOLVER` with every share of fresh noise: without guidance, and at every scale inside every interval."""
+    guidance = [(1.0, None), *((scale, interval) for interval in INTERVALS for scale in SCALES)]
+    return [SamplerSettings(*SOLVER, eta, *each) for eta in SHARES for each in guidance]
 
 
 def front_settings() -> list[SamplerSettings]:
@@ -190,17 +194,18 @@ def read_table(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, s
 
 
 def finalists(*tables: Sequence[dict[str, str]]) -> list[SamplerSettings]:
-    """The settings with the lowest R for each guidance interval in each table, none twice.
+    """The settings with the lowest R for each guidance interval, and for each share of fresh noise, in each table.
 
-    Only rows with enough accuracy and a small enough NFE count; raises `ValueError` if there is none. Every table
-    contributes, because two thousand digits can't separate solvers of nearly equal R.
+    Only rows with enough accuracy and a small enough NFE count; raises `ValueError` if there is none. No setting comes
+    twice. Every table contributes, because two thousand digits can't separate solvers of nearly equal R.
     """
-    best: dict[tuple[int, tuple[int, int] | None], SamplerSettings] = {}
+    best: dict[tuple[int, tuple[int, int] | float | None], SamplerSettings] = {}
     for number, rows in enumerate(tables):
         accurate = [row for row in rows if float(row["accuracy"]) >= FINALIST_ACCURACY]
         able = [row for row in accurate if int(row["nfe"]) <= FINALIST_NFE]
         for setting in (as_setting(row) for row in sorted(able, key=lambda row: float(row["ratio"]))):
-            best.setdefault((number, setting.guidance_interval), setting)
+            for kind in (setting.guidance_interval, setting.eta):
+                best.setdefault((number, kind), setting)
     if not best:
         raise ValueError(
             f"rows must hold one with an accuracy of {FINALIST_ACCURACY} and an NFE of at most {FINALIST_NFE}."

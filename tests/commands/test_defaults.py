@@ -10,6 +10,7 @@ from helpers.tools.distributed import STRATEGIES
 from helpers.training.objective import TrainingConfig
 from helpers.training.optimizer import OPTIMIZERS
 from helpers.unet import UNetConfig
+from helpers.workshop import distillation
 from helpers.workshop.digit_clip import DigitClipConfig
 
 
@@ -44,6 +45,13 @@ def test_train():
     assert stated(given["predicts"]) == network.predicts
     assert stated(given["widths"]) == " ".join(map(str, network.widths))
     assert stated(given["embedding_width"]) == str(network.embedding_width)
+
+
+def test_distil():
+    given = options("distil")
+    assert given["passes"].default == distillation.PASSES
+    for name in ("steps", "batch_size", "learning_rate", "seed"):
+        assert stated(given[name]) == f"{getattr(distillation.RECIPE, name):g}", name
 
 
 def test_train_clip():

@@ -76,9 +76,10 @@ def test_defaults_are_the_pretrained_network_and_digits_png(tiny):
         ("--method ddpm --steps 4", SamplerSettings("ddpm", 4), 0),
         ("--method ddim --steps 4 --eta 0", SamplerSettings("ddim", 4, 0.0), 0),
         ("--method ddim --steps 4 --eta 0.5", SamplerSettings("ddim", 4, 0.5), 0),
+        ("--steps 4 --eta 0.5", SamplerSettings("dpm++", 4, 0.5), 0),
         ("--steps 4 --guidance-scale 0", SamplerSettings(steps=4, guidance_scale=0.0), 0),
-        ("--steps 4 --guidance-scale 6 --guidance-interval 0 99", SamplerSettings("dpm++", 4, 1.0, 6.0, None), 0),
-        ("--steps 4 --guidance-scale 6 --guidance-interval 20 30", SamplerSettings("dpm++", 4, 1.0, 6.0, (20, 30)), 0),
+        ("--steps 4 --guidance-scale 6 --guidance-interval 0 99", SamplerSettings("dpm++", 4, 0.0, 6.0, None), 0),
+        ("--steps 4 --guidance-scale 6 --guidance-interval 20 30", SamplerSettings("dpm++", 4, 0.0, 6.0, (20, 30)), 0),
     ],
 )
 def test_every_option_reaches_the_sampler(options, settings, seed, tiny, denoiser):

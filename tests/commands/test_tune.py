@@ -25,6 +25,7 @@ def measured(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuning, "Yardstick", Counting)
     monkeypatch.setattr(tuning, "load_digits_denoiser", lambda network: None)
+    monkeypatch.setattr(tuning, "SHARES", (0.0,))
     monkeypatch.setattr(tuning, "SCALES", (2.0,))
     monkeypatch.setattr(tuning, "INTERVALS", (None, (0, 60)))
     return settings

@@ -59,7 +59,7 @@ def test_a_report_of_other_weights_is_refused(tmp_path):
 
 
 def test_a_report_of_another_sampler_is_refused(monkeypatch):
-    monkeypatch.setattr(report_card, "SamplerSettings", lambda: SamplerSettings(guidance_scale=7.0))
+    monkeypatch.setattr(report_card, "default_settings", lambda _: SamplerSettings(guidance_scale=7.0))
     with pytest.raises(ValueError, match="another sampler than today's default; make it with"):
         load_report()
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from helpers.checkpoints import load_denoiser
-from helpers.diffusion import cosine_schedule, per_sample_noise
+from helpers.diffusion import cosine_schedule, per_sample_noise, predict_x_0
 from helpers.sampling import sampler
-from helpers.sampling.sampler import SamplerSettings, guided_noise, sample
-from helpers.unet import predict_noise
+from helpers.sampling.sampler import SamplerSettings, default_settings, guided, guided_noise, sample
+from helpers.unet import Denoiser, UNetConfig, predict_noise
 from tests.conftest import TINY, lively, said
 
 
@@ -79,14 +80,37 @@ def test_guidance_formula(denoiser):
         (3.0, uncond + 3 * (cond - uncond)),
     ):
         tolerance = 1e-3 * np.abs(expected).max()
-        np.testing.assert_allclose(guided_noise(denoiser, tf.constant(x_t), t, labels, scale), expected, atol=tolerance)
+        x_0, noise = guided(denoiser, tf.constant(x_t), t, labels, scale)
+        np.testing.assert_allclose(noise, expected, atol=tolerance)
+        by_noise = predict_x_0(denoiser.schedule, x_t, t, expected)
+        np.testing.assert_allclose(x_0, by_noise, atol=1e-3 * np.abs(by_noise).max())
+        np.testing.assert_array_equal(guided_noise(denoiser, tf.constant(x_t), t, labels, scale), noise)
+
+
+class FixedVelocity:
+    """A network that answers with given velocities, one for a known digit and one for none."""
+
+    def __init__(self, known, unknown):
+        self.known, self.unknown = known, unknown
+
+    def __call__(self, inputs):
+        return tf.where(tf.reshape(inputs[2] < 0, (-1, 1, 1, 1)), self.unknown, self.known)
+
+
+def test_guidance_of_a_velocity_divides_nothing(schedule):
+    x_t, known, unknown = np.random.default_rng(0).normal(size=(3, 1, 28, 28, 1)).astype(np.float32)
+    denoiser, alpha_bar = Denoiser(FixedVelocity(known, unknown), schedule, UNetConfig()), schedule.alpha_bars[99]
+    v = np.float64(unknown) + 2.5 * (np.float64(known) - unknown)
+    exact = np.sqrt(alpha_bar) * x_t - np.sqrt(1 - alpha_bar) * v
+    x_0, _ = guided(denoiser, tf.constant(x_t), tf.constant([99]), tf.constant([3]), 2.5)
+    np.testing.assert_allclose(x_0, exact, rtol=0, atol=3e-6)
 
 
 @pytest.mark.parametrize(("scale", "passes"), [(0.0, 1), (1.0, 1), (0.5, 2), (2.5, 2)])
 def test_only_a_mixture_takes_two_network_passes(denoiser, monkeypatch, scale, passes):
     sizes = []
-    monkeypatch.setattr(sampler, "predict_noise", lambda denoiser, x_t, *_: sizes.append(len(x_t)) or x_t)
-    guided_noise(denoiser, tf.zeros((3, 28, 28, 1)), tf.zeros(3, tf.int32), tf.zeros(3, tf.int32), scale)
+    monkeypatch.setattr(sampler, "predict", lambda denoiser, x_t, *_: sizes.append(len(x_t)) or (x_t, x_t))
+    guided(denoiser, tf.zeros((3, 28, 28, 1)), tf.zeros(3, tf.int32), tf.zeros(3, tf.int32), scale)
     assert sizes == [3 * passes]
 
 
@@ -124,6 +148,31 @@ def test_one_image_of_any_digit_leaves_the_others_guided(denoiser):
     same(mixed[0], draw([3, 5])[0])
     same(mixed[1], draw([3, 5], scale=0.0)[1])
     assert np.abs(mixed[0] - draw([3, 5], scale=1.0)[0]).max() > 0.05
+
+
+# --- distilled networks ---
+
+
+@pytest.fixture(scope="module")
+def distilled(schedule):
+    return lively(replace(TINY, distilled_steps=4), schedule)
+
+
+def test_a_distilled_network_is_sampled_as_it_was_distilled(distilled, denoiser):
+    settings = SamplerSettings("ddim", 4, eta=0.0, guidance_scale=1.0)
+    assert default_settings(distilled.config) == settings and settings.nfe(distilled.schedule) == 4
+    assert default_settings(denoiser.config) == SamplerSettings()
+    drawn = sample(distilled, [3, -1], seed=2).images
+    np.testing.assert_array_equal(drawn, sample(distilled, [3, -1], settings, seed=2).images)
+    same(drawn, sample(denoiser, [3, -1], settings, seed=2).images)  # it has the same weights
+
+
+@pytest.mark.parametrize("other", [{"method": "dpm++"}, {"steps": 5}, {"eta": 0.5}, {"guidance_scale": 2.5}])
+def test_a_distilled_network_has_no_other_sampler(distilled, other):
+    settings = replace(default_settings(distilled.config), **other)
+    with pytest.raises(ValueError, match=r"settings must be left out: .* distilled for .*'ddim', steps=4") as raised:
+        sample(distilled, [3], settings)
+    said(raised)
 
 
 # --- seeds, batches, parts ---
@@ -252,7 +301,6 @@ def test_invalid_settings(setting, message):
         ([3], {"settings": SamplerSettings(steps=20), "keep": [20]}, "keep must be"),
         ([3], {"settings": "ddim"}, r"settings must be SamplerSettings\(\.\.\.\), not 'ddim'"),
         ([3], {"settings": {"steps": 3}}, "settings must be SamplerSettings"),
-        ([3], {"settings": None}, "settings must be SamplerSettings"),
         ([3], {"keep": 3}, "keep must be a list of steps, not 3"),
         ([3], {"seed": 2**63}, "seed must be"),
         ([3.5], {}, "labels must be a non-empty list of whole numbers"),

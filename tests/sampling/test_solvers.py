@@ -1,5 +1,7 @@
 """Every solver against closed forms on Gaussian data, and its single steps against `diffusers`."""
 
+from dataclasses import replace
+
 import diffusers
 import numpy as np
 import pytest
@@ -8,9 +10,17 @@ import torch
 
 from helpers.diffusion import Schedule, cosine_schedule, linear_schedule, per_sample_noise, predict_x_0
 from helpers.sampling.sampler import SamplerSettings, sample
-from helpers.sampling.solvers import ancestral_table, ddim_table, nfe, sampling_times, scales_of_steps, solver_table
+from helpers.sampling.solvers import (
+    ancestral_table,
+    ddim_table,
+    dpm_solver_table,
+    nfe,
+    sampling_times,
+    scales_of_steps,
+    solver_table,
+)
 from helpers.unet import Denoiser
-from tests.conftest import TINY
+from tests.conftest import TINY, lively
 
 MEAN, STD = 0.3, 0.5  # the Gaussian data of the closed forms
 SCHEDULES = [linear_schedule(), cosine_schedule()]
@@ -77,22 +87,29 @@ def ddim_moments(schedule, times, eta):
     return mean, variance
 
 
-def dpm_moments(schedule, times):
-    """Mean and variance along DPM-Solver++(2M): x_t and the prediction before are both linear in x_T."""
-    x, before = np.array([1.0, 0.0]), None  # (slope, offset) in x_T
+def dpm_moments(schedule, times, eta):
+    """Mean and variance along DPM-Solver++(2M), with the steps of k-diffusion's `sample_dpmpp_2m_sde` as printed there.
+
+    x_t and the prediction before are linear in (x_T, 1, the fresh noise of each step), all of them independent.
+    """
+    x, before = np.zeros(len(times) + 2), None  # factors of x_T and 1, then of each step's fresh noise
+    x[0] = 1
+    one = np.eye(len(x))[1]
     lambdas = [0.5 * np.log(schedule.alpha_bars[t] / (1 - schedule.alpha_bars[t])) for t in times]
     for i, t in enumerate(times):
         alpha_bar = schedule.alpha_bars[t]
         slope, offset = exact_noise(alpha_bar)
-        x_0 = (x - np.sqrt(1 - alpha_bar) * (slope * x + [0, offset])) / np.sqrt(alpha_bar)
+        x_0 = (x - np.sqrt(1 - alpha_bar) * (slope * x + offset * one)) / np.sqrt(alpha_bar)
         if i == len(times) - 1:
-            return x_0[1], x_0[0] ** 2
+            return x_0[1], np.sum(np.delete(x_0, 1) ** 2)
         alpha_bar_next, h = schedule.alpha_bars[times[i + 1]], lambdas[i + 1] - lambdas[i]
-        mixed = x_0
+        eta_h = eta * h
+        of_data = np.sqrt(alpha_bar_next) * -np.expm1(-h - eta_h)
+        x = np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar)) * np.exp(-eta_h) * x + of_data * x_0
         if before is not None:
             r = (lambdas[i] - lambdas[i - 1]) / h
-            mixed = (1 + 1 / (2 * r)) * x_0 - 1 / (2 * r) * before
-        x = np.sqrt((1 - alpha_bar_next) / (1 - alpha_bar)) * x - np.sqrt(alpha_bar_next) * (np.exp(-h) - 1) * mixed
+            x = x + 0.5 * of_data / r * (x_0 - before)
+        x[i + 2] = np.sqrt((1 - alpha_bar_next) * -np.expm1(-2 * eta_h))
         before = x_0
 
 
@@ -102,7 +119,7 @@ def closed_form(schedule, method, steps, eta):
         return ancestral_moments(schedule)
     if method == "ddpm":  # larger jumps: the paper has no formula for them, DDIM's eta 1 is the same thing
         return ddim_moments(schedule, times, 1.0)
-    return ddim_moments(schedule, times, eta) if method == "ddim" else dpm_moments(schedule, times)
+    return ddim_moments(schedule, times, eta) if method == "ddim" else dpm_moments(schedule, times, eta)
 
 
 CASES = [
@@ -113,6 +130,8 @@ CASES = [
     ("ddim", 30, 0.6),
     ("ddim", 20, 1.0),
     ("dpm++", 15, 0.0),
+    ("dpm++", 15, 0.5),
+    ("dpm++", 20, 1.0),
 ]
 
 
@@ -129,10 +148,11 @@ def test_gaussian_data_follows_the_closed_form(schedule, method, steps, eta):
 
 
 @pytest.mark.parametrize(("method", "coarse", "fine"), [("ddim", 10, 100), ("dpm++", 10, 100), ("ddpm", 25, 1000)])
-def test_a_finer_schedule_comes_closer_to_the_data(method, coarse, fine):
+@pytest.mark.parametrize("eta", [0.0, 0.7])
+def test_a_finer_schedule_comes_closer_to_the_data(method, coarse, fine, eta):
     def gap(steps):
         schedule = linear_schedule(steps) if method == "ddpm" else cosine_schedule(100)
-        mean, variance = closed_form(schedule, method, steps, 0.0)
+        mean, variance = closed_form(schedule, method, steps, eta)
         return abs(mean - MEAN) + abs(np.sqrt(variance) - STD)
 
     assert gap(fine) < gap(coarse) / 3 and gap(fine) < 0.02
@@ -213,26 +233,74 @@ def test_ddim_steps_equal_diffusers(schedule, eta):
 
 
 @both
-@pytest.mark.parametrize("steps", [10, 20])
-def test_dpm_solver_steps_equal_diffusers(schedule, steps):
-    table = solver_table(schedule, "dpm++", steps)
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("steps", [1, 2, 20])
+def test_dpm_solver_keeps_the_marginals_of_the_forward_process(schedule, steps, eta):
+    """Of images whose x_0 is known, every step keeps the signal and the variance that `add_noise` gives them."""
+    times = sampling_times(schedule, steps)
+    of_x_t, of_x_0, of_x_0_before, of_noise = dpm_solver_table(schedule, times, eta).T
+    alpha_bar, alpha_bar_next = schedule.alpha_bars[times], np.append(schedule.alpha_bars[times][1:], 1.0)
+    signal = of_x_t * np.sqrt(alpha_bar) + of_x_0 + of_x_0_before
+    np.testing.assert_allclose(signal, np.sqrt(alpha_bar_next), atol=1e-12)
+    np.testing.assert_allclose(of_x_t**2 * (1 - alpha_bar) + of_noise**2, 1 - alpha_bar_next, atol=1e-12)
+    assert of_noise[-1] == 0 and np.all((of_noise[:-1] > 0) == (eta > 0))
+
+
+def test_eta_is_the_share_of_the_fresh_variance():
+    schedule = cosine_schedule(10_000)  # for steps so small that only their rate counts
+    times = np.arange(9_000, 1_000, -1)
+    variances = [dpm_solver_table(schedule, times, eta)[:-1, 3] ** 2 for eta in (0.25, 0.5, 1.0)]
+    for share, variance in zip((0.25, 0.5), variances, strict=False):
+        np.testing.assert_allclose(variance / variances[-1], share, rtol=1e-2)
+
+
+def dpm_solver_of_diffusers(schedule, times, algorithm, prediction):
     theirs = diffusers.DPMSolverMultistepScheduler(
         num_train_timesteps=100,
         trained_betas=schedule.betas,
-        algorithm_type="dpmsolver++",
+        algorithm_type=algorithm,
+        prediction_type=prediction,
         solver_order=2,
         thresholding=True,
         sample_max_value=1,
         final_sigmas_type="zero",
         lower_order_final=False,
     )
-    theirs.set_timesteps(timesteps=table[0].tolist())
+    theirs.set_timesteps(timesteps=times.tolist())
+    return theirs
+
+
+shares = pytest.mark.parametrize(("algorithm", "eta"), [("dpmsolver++", 0.0), ("sde-dpmsolver++", 1.0)])
+
+
+@both
+@pytest.mark.parametrize("steps", [10, 20])
+@shares
+def test_dpm_solver_steps_equal_diffusers(schedule, steps, algorithm, eta):
+    table = solver_table(schedule, "dpm++", steps, eta)
+    theirs = dpm_solver_of_diffusers(schedule, table[0], algorithm, "epsilon")
     x_0_before = np.zeros((2, 28, 28, 1), np.float32)
     for i, t in enumerate(table[0]):
-        x_t, noise = random_images(seed=i), random_images(seed=1000 + i)
-        expected = theirs.step(to_torch(noise), int(t), to_torch(x_t)).prev_sample
-        x_0_before, mine = one_step(schedule, table, i, x_t, noise, x_0_before, 0 * x_t)
+        x_t, noise, fresh = random_images(seed=i), random_images(seed=1000 + i), random_images(seed=2000 + i)
+        expected = theirs.step(to_torch(noise), int(t), to_torch(x_t), variance_noise=to_torch(fresh)).prev_sample
+        x_0_before, mine = one_step(schedule, table, i, x_t, noise, x_0_before, fresh)
         np.testing.assert_allclose(mine, expected, atol=1e-4)
+
+
+@shares
+def test_dpm_solver_trajectories_equal_diffusers(schedule, algorithm, eta):
+    """Twenty steps of one network from the same noise, with the same fresh noise, to the same images."""
+    denoiser, ids = lively(replace(TINY, predicts="velocity"), schedule), np.arange(2)
+    settings = SamplerSettings("dpm++", 20, eta, guidance_scale=1.0)
+    drawn, trajectory = sample(denoiser, [3, 7], settings, seed=5, keep=range(20))
+    theirs = dpm_solver_of_diffusers(schedule, trajectory.t, algorithm, "v_prediction")
+    x_t = per_sample_noise(5, ids, (28, 28, 1))
+    for t, mine in zip(trajectory.t, trajectory.x_t, strict=True):
+        np.testing.assert_allclose(mine, x_t, atol=1e-3)
+        v = denoiser.unet([tf.constant(x_t), tf.fill(2, t), tf.constant([3, 7])])
+        fresh = per_sample_noise(5, ids, (28, 28, 1), step=t + 1)
+        x_t = theirs.step(to_torch(v), int(t), to_torch(x_t), variance_noise=to_torch(fresh)).prev_sample.numpy()
+    np.testing.assert_allclose(drawn, x_t, atol=1e-3)
 
 
 def test_guidance_above_one_acts_inside_the_interval_alone():

@@ -56,7 +56,7 @@ def test_only_the_last_results_are_kept():
 def test_a_cold_cache_compiles_once(what, lively_denoiser, monkeypatch):
     traced, together = [], threading.Barrier(4)
     if what == "sample":
-        monkeypatch.setattr(sampler, "predict_noise", lambda _, x_t, *__: traced.append(1) or 0 * x_t)
+        monkeypatch.setattr(sampler, "predict", lambda _, x_t, *__: traced.append(1) or (0 * x_t, x_t))
         brief = SamplerSettings(steps=1, guidance_scale=1.0)
         call = lambda: sample(lively_denoiser, [3], brief).images  # noqa: E731
         most = 2  # one for each branch of `tf.cond`, which are traced together

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from helpers.training.objective import ALGORITHM_1
 from helpers.training.trainer import Trainer
 
 
@@ -16,10 +17,10 @@ def compiled_once() -> Callable[..., Trainer]:
     """
     made = {}
 
-    def trainer(unet_config, config, strategy, streams=1, data=None):
-        key = unet_config, config, streams
+    def trainer(unet_config, config, strategy, streams=1, data=None, objective=ALGORITHM_1):
+        key = unet_config, config, streams, str(objective.facts)
         if key not in made:
-            new = Trainer(unet_config, config, strategy, streams, data)
+            new = Trainer(unet_config, config, strategy, streams, data, objective)
             made[key] = new, values_of(new)
         found, at_first = made[key]
         for variable, value in zip(variables_of(found), at_first, strict=True):

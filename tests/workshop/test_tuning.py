@@ -59,7 +59,8 @@ def halves(few_mnist):
 @pytest.fixture
 def few_settings(monkeypatch):
     """Three settings in place of all scales and intervals."""
-    monkeypatch.setattr(tuning, "SOLVER", ("dpm++", 2, 0.0))
+    monkeypatch.setattr(tuning, "SOLVER", ("dpm++", 2))
+    monkeypatch.setattr(tuning, "SHARES", (0.0,))
     monkeypatch.setattr(tuning, "SCALES", (2.0,))
     monkeypatch.setattr(tuning, "INTERVALS", (None, (0, 60)))
     return scale_settings()
@@ -157,6 +158,15 @@ def test_settings_are_all_different():
     assert {setting.steps for setting in front_settings() if setting.method == "ddpm"} == {5, 10, 20, 100}
 
 
+def test_every_share_of_fresh_noise_is_compared_alike():
+    """Each with the same guidance in the first table, and each with 15 and 20 steps in the second."""
+    shares = (0.0, 0.5, 0.7, 1.0)
+    tried = {eta: [replace(s, eta=0.0) for s in scale_settings() if s.eta == eta] for eta in shares}
+    assert all(tried[eta] == tried[0.0] for eta in shares) and len(scale_settings()) == 4 * len(tried[0.0])
+    front = {(setting.eta, setting.steps) for setting in front_settings() if setting.method == "dpm++"}
+    assert front >= {(eta, steps) for eta in shares for steps in (15, 20)}
+
+
 def test_the_shipped_tables_are_what_the_commands_measure():
     assert [as_setting(row) for row in table("tuning")] == scale_settings()
     assert [as_setting(row) for row in table("front")] == front_settings()
@@ -176,8 +186,7 @@ def test_the_front_is_guided_by_the_best_scale_of_each_interval():
 
 
 def test_the_default_is_the_best_of_the_finalists(schedule):
-    best = as_setting(best_teacher(table("finalists")))
-    assert best == replace(SamplerSettings().on(schedule), eta=best.eta)  # which has no effect on dpm++
+    assert as_setting(best_teacher(table("finalists"))) == SamplerSettings().on(schedule)
 
 
 def test_the_best_teacher_is_accurate_itself():
@@ -202,6 +211,8 @@ def test_finalists_are_accurate_cheap_and_near_real_images():
         (8, None),  # from another table: 32, which is nearer to real images, doesn't exclude it
     ]
     assert chosen[0] == SamplerSettings("dpm++", 10, 0.0, 2.0, (20, 80))
+    noisy = row("0.995", "4.0", "9") | {"eta": "0.5"}  # further away than another, but the best of its share
+    assert [setting.steps for setting in finalists([rows[1], noisy])] == [32, 9]
     with pytest.raises(ValueError, match=r"accuracy of 0\.992 and an NFE of at most 32"):
         finalists(rows[:1], [])
 
