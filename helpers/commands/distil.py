@@ -8,7 +8,7 @@ from pathlib import Path
 
 from helpers.tools.command_line import add_network, check_output_folder, path_argument, resuming_explained
 
-RECIPE = ("steps", "batch_size", "learning_rate", "seed")
+SETTINGS = ("steps", "batch_size", "learning_rate", "seed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +34,10 @@ def run(arguments: argparse.Namespace) -> None:
     from helpers.checkpoints import PRETRAINED
     from helpers.tools.checks import check_whole
     from helpers.tools.cores import one_stream_per_core, pieces_of
-    from helpers.workshop.distillation import RECIPE as DEFAULT
-    from helpers.workshop.distillation import distil
+    from helpers.workshop.distillation import STUDENT_RECIPE, distil
 
     given = vars(arguments)
-    config = replace(DEFAULT, **{name: given[name] for name in RECIPE if name in given})
+    config = replace(STUDENT_RECIPE, **{name: given[name] for name in SETTINGS if name in given})
     # Every stream has images before each of the student's steps.
     each = config.batch_size // check_whole("--passes", arguments.passes, 1)
     streams = pieces_of(each, one_stream_per_core(config.batch_size))

@@ -28,7 +28,7 @@ from helpers.unet import Denoiser
 
 PASSES = 4  # of the network for an image by the student, one a step
 # Under two hours on 2 cores. The student knows much of its task already: a third of the usual rate is enough.
-RECIPE = TrainingConfig(steps=8_000, batch_size=128, learning_rate=2e-3, label_dropout=0.05, augmentation=0.0)
+STUDENT_RECIPE = TrainingConfig(steps=8_000, batch_size=128, learning_rate=2e-3, label_dropout=0.05, augmentation=0.0)
 
 
 def teacher_settings(passes: int) -> SamplerSettings:
@@ -112,7 +112,7 @@ class Distillation:
 def distil(
     network: str | Path,
     out: str | Path,
-    config: TrainingConfig = RECIPE,
+    config: TrainingConfig = STUDENT_RECIPE,
     passes: int = PASSES,
     *,
     streams: int = 1,

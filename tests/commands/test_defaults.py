@@ -51,7 +51,7 @@ def test_distil():
     given = options("distil")
     assert given["passes"].default == distillation.PASSES
     for name in ("steps", "batch_size", "learning_rate", "seed"):
-        assert stated(given[name]) == f"{getattr(distillation.RECIPE, name):g}", name
+        assert stated(given[name]) == f"{getattr(distillation.STUDENT_RECIPE, name):g}", name
 
 
 def test_train_clip():

@@ -10,7 +10,7 @@ from helpers.__main__ import main
 from helpers.checkpoints import PRETRAINED, load_denoiser, save_denoiser
 from helpers.sampling.sampler import sample
 from helpers.workshop import distillation
-from helpers.workshop.distillation import PASSES, RECIPE
+from helpers.workshop.distillation import PASSES, STUDENT_RECIPE
 from tests.conftest import OF_DIGITS, TINY, lively
 
 
@@ -29,14 +29,14 @@ def calls(monkeypatch):
 
 def test_without_options_the_pretrained_network_is_distilled(calls, capsys):
     assert main(["distil"]) == 0
-    assert calls == [((PRETRAINED, Path("runs/distilled"), RECIPE, PASSES), {"streams": 1, "replace": False})]
+    assert calls == [((PRETRAINED, Path("runs/distilled"), STUDENT_RECIPE, PASSES), {"streams": 1, "replace": False})]
     assert capsys.readouterr().out == f"Done: {Path('runs/distilled')} holds the student.\n"
 
 
 def test_every_option_is_passed_on(calls):
     recipe = "--steps 5 --batch-size 24 --learning-rate 0.5 --seed 3"
     assert main(["distil", "mine", "--out", "new", "--replace", "--passes", "2", *recipe.split()]) == 0
-    config = replace(RECIPE, steps=5, batch_size=24, learning_rate=0.5, seed=3)
+    config = replace(STUDENT_RECIPE, steps=5, batch_size=24, learning_rate=0.5, seed=3)
     assert calls == [((Path("mine"), Path("new"), config, 2), {"streams": 1, "replace": True})]
 
 

@@ -17,7 +17,7 @@ from helpers.training import loop
 from helpers.training.objective import TrainingConfig
 from helpers.unet import Denoiser, UNetConfig, predict
 from helpers.workshop import distillation
-from helpers.workshop.distillation import PASSES, RECIPE, Distillation, distil, teacher_settings
+from helpers.workshop.distillation import PASSES, STUDENT_RECIPE, Distillation, distil, teacher_settings
 from tests.conftest import OF_DIGITS, TINY, lively, said
 from tests.training.compiled_once import compiled_once
 
@@ -230,5 +230,5 @@ def test_the_teacher_has_a_multiple_of_the_students_steps(passes):
 
 
 def test_the_recipe_fits_the_students_steps():
-    assert RECIPE.batch_size % (2 * PASSES) == 0 and RECIPE.augmentation == 0
+    assert STUDENT_RECIPE.batch_size % (2 * PASSES) == 0 and STUDENT_RECIPE.augmentation == 0
     assert distillation.PASSES <= 4
