@@ -1,4 +1,4 @@
-"""Train the two classifiers that measure the samples, about half an hour on 2 cores.
+"""Train the three classifiers that measure the samples, about 40 minutes on 2 cores.
 
 An interrupted training resumes from its last epoch with the same command.
 """
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     with held(arguments.out):
         missing = [role for role in ROLES if arguments.replace or not newest(arguments.out, f"{role}.json").exists()]
         if not missing:
-            raise ValueError(f"{arguments.out} holds both classifiers: choose another --out, or add --replace.")
+            raise ValueError(f"{arguments.out} holds all classifiers: choose another --out, or add --replace.")
         for role in missing:
             backup = arguments.out / f"unfinished-{role}-{arguments.epochs}-epochs-seed-{arguments.seed}"
             if others := set(arguments.out.glob(f"unfinished-{role}-*")) - {backup}:

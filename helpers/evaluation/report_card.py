@@ -20,6 +20,8 @@ from helpers.data import load_mnist
 from helpers.evaluation.classifiers import CLASSIFIERS
 from helpers.evaluation.clip import DIGIT_CLIP
 from helpers.evaluation.measures import MEASURES, Evaluation
+from helpers.evaluation.neighbours import Neighbourhood
+from helpers.evaluation.strokes import RULE
 from helpers.sampling.sampler import SamplerSettings, sample
 from helpers.tools.arrays import read_array
 from helpers.tools.checks import check_number, check_whole
@@ -33,7 +35,7 @@ CHUNK = 500  # images between two saves: about 15 seconds of sampling
 
 def describe_run(network: Path, denoiser: Denoiser, images: int, seed: int) -> dict:
     """Everything that the figures depend on: networks by SHA-256, sampler settings, number of images, seed."""
-    measuring = {role: sha256_of_file(CLASSIFIERS / f"{role}.weights.h5") for role in ("features", "judge")}
+    measuring = {role: sha256_of_file(CLASSIFIERS / f"{role}.weights.h5") for role in ("judge", "critic")}
     return {
         "network": network.name,
         "weights_sha256": sha256_of_file(newest(network, WEIGHTS)),
@@ -147,22 +149,29 @@ def load_report(network: str | Path = PRETRAINED) -> dict:
 
 def report_rows(report: dict) -> list[tuple[str, str]]:
     """(measure, figure with its interval) for each line of the report card."""
-    digits, clip, frechet, cover = (report[name] for name in ("digits", "clip", "frechet", "coverage"))
+    digits, clip, critic, value = (report[name] for name in ("digits", "clip", "critic", "training_value"))
     worst = min(range(10), key=lambda digit: digits["per_digit"][digit]["share"])
-    value = report["training_value"]
+    frechet, shares = critic["frechet"], Neighbourhood._fields
     distances = f"{frechet['distance']:.3f} over {frechet['floor']:.3f} +- {frechet['floor_spread']:.3f}"
+    by_pixels = [f"{name} {report['components'][name]['share']:.1%}" for name in shares]
     rows = {
         "generated images": f"{report['images']:,}",
         "digit accuracy, by a classifier that took no part in tuning": _percent(digits),
         "lowest accuracy of a single digit": f"{digits['per_digit'][worst]['share']:.1%} ({worst})",
         "zero-shot accuracy of digit-clip": _percent(clip["generated"]),
         "zero-shot accuracy of digit-clip on the real test digits": _percent(clip["real"]),
-        "R: Frechet distance relative to that of real images": f"{frechet['ratio']:.2f}",
+        "R: Frechet distance relative to that of real images": f"{frechet['ratio']:.2f} +- {frechet['spread']:.2f}",
         "the two distances, the second with its spread over five draws": distances,
-        "coverage, relative to that of real images": f"{cover['share']:.1%}",
+        **{f"{name}, relative to that of real images": f"{critic[name]['share']:.1%}" for name in shares},
+        "the same by the pixels' principal components, which no network has taught": ", ".join(
+            [f"R {report['components']['frechet']['ratio']:.2f}", *by_pixels]
+        ),
         "accuracy on real digits of a CNN trained on them": f"{value['generated']:.2%}",
         "accuracy of a CNN trained on as many real digits": f"{value['real']:.2%}",
     }
+    for name, share in report["rule"].items():
+        beside = f"{_percent(share['generated'])}, real {share['real']['share']:.1%}"
+        rows[f"digits whose {name} is above {RULE[name]:g}, against MNIST's rule"] = beside
     for space, found in report["copies"].items():
         low, high = found["auc_interval"]
         closer = {"share": found["share_closer"], "interval": found["share_closer_interval"]}
