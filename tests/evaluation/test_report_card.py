@@ -136,14 +136,16 @@ DAMAGES = {
     "half an interval": changed("digits", "interval", value=[0.9]),
     "a text for an interval": changed("digits", "interval", value="90"),
     "None for an interval": changed("clip", "generated", value=None),
-    "a number for the distances": changed("frechet", value=3.0),
-    "NaN for a distance": changed("frechet", "distance", value=float("nan")),
-    "a list for the coverage": changed("coverage", "share", value=[1]),
+    "a number for the distances": changed("critic", "frechet", value=3.0),
+    "NaN for a distance": changed("critic", "frechet", "distance", value=float("nan")),
+    "a list for the coverage": changed("critic", "coverage", "share", value=[1]),
+    "no density by components": lambda report: report["components"].pop("density"),
+    "a rule that MNIST doesn't have": changed("rule", "colour", value={"generated": {}, "real": {}}),
     "no value": changed("training_value", value={}),
     "a text for the images": changed("images", value="10,000"),
     "a list for the copies": changed("copies", value=[1]),
     "a text for the copies": changed("copies", value={"pixels": "none"}),
-    "infinity": changed("frechet", "ratio", value=float("inf")),
+    "infinity": changed("critic", "frechet", "ratio", value=float("inf")),
     "another version": lambda report: report.pop("copies"),
     "no weights": lambda report: report.pop("weights_sha256"),
     "a number for the weights": changed("weights_sha256", value=7),
@@ -219,6 +221,11 @@ def share(value):
     return {"share": value, "interval": (value - 0.01, value + 0.01)}
 
 
+def of_neighbours(*shares):
+    names = ("coverage", "density", "precision", "recall")
+    return {name: {"generated": 0.9, "real": 0.97, "share": found} for name, found in zip(names, shares, strict=True)}
+
+
 def test_every_row_shows_its_own_figure():
     """No two figures of this report are equal, so none can stand in the row of another."""
     copies = {"auc": 0.51, "auc_interval": (0.49, 0.53), "share_closer": 0.012, "share_closer_interval": (0.008, 0.02)}
@@ -227,8 +234,19 @@ def test_every_row_shows_its_own_figure():
         "images": 1234,
         "digits": share(0.95) | {"per_digit": [share(0.91 - 0.01 * abs(digit - 3)) for digit in range(10)]},
         "clip": {"generated": share(0.8), "real": share(0.85)},
-        "frechet": {"distance": 2.5, "floor": 2.0, "floor_spread": 0.125, "ratio": 1.25},
-        "coverage": {"generated": 0.9, "real": 0.97, "share": 0.928},
+        "critic": {
+            "frechet": {"distance": 2.5, "floor": 2.0, "floor_spread": 0.125, "ratio": 1.25, "spread": 0.09},
+            **of_neighbours(0.928, 0.737, 0.946, 0.955),
+        },
+        "components": {
+            "frechet": {"distance": 2.9, "floor": 2.0, "floor_spread": 0.125, "ratio": 1.45, "spread": 0.19},
+            **of_neighbours(0.828, 0.637, 0.846, 0.855),
+        },
+        "rule": {
+            "displacement in pixels": {"generated": share(0.48), "real": share(0.003)},
+            "longest side in pixels": {"generated": share(0.23), "real": share(0.002)},
+            "number of pieces": {"generated": share(0.08), "real": share(0.031)},
+        },
         "training_value": {"generated": 0.97, "real": 0.98},
         "copies": {"features": copies | {"flagged": False}, "pixels": others | {"flagged": True}},
     }
@@ -238,11 +256,18 @@ def test_every_row_shows_its_own_figure():
         "85.0% (9)",
         "80.00% (79.00% to 81.00%)",
         "85.00% (84.00% to 86.00%)",
-        "1.25",
+        "1.25 +- 0.09",
         "2.500 over 2.000 +- 0.125",
         "92.8%",
+        "73.7%",
+        "94.6%",
+        "95.5%",
+        "R 1.45, coverage 82.8%, density 63.7%, precision 84.6%, recall 85.5%",
         "97.00%",
         "98.00%",
+        "48.00% (47.00% to 49.00%), real 0.3%",
+        "23.00% (22.00% to 24.00%), real 0.2%",
+        "8.00% (7.00% to 9.00%), real 3.1%",
         "0.510 (0.490 to 0.530)",
         "1.20% (0.80% to 2.00%)",
         "0.610 (0.590 to 0.630)",
@@ -250,15 +275,18 @@ def test_every_row_shows_its_own_figure():
     ]
     names = [name for name, _ in report_rows(report)]
     assert "of digit-clip on the real test digits" in names[4] and "real" not in names[3]
-    assert names[8].endswith("on real digits of a CNN trained on them") and "as many real digits" in names[9]
-    assert ["features" in name for name in names[10:]] == [True, True, False, False]
+    assert [name.partition(",")[0] for name in names[7:11]] == ["coverage", "density", "precision", "recall"]
+    assert names[12].endswith("on real digits of a CNN trained on them") and "as many real digits" in names[13]
+    limits = [name.removesuffix(", against MNIST's rule").rpartition(" is above ")[2] for name in names[14:17]]
+    assert limits == ["0.6", "20", "1"] and "displacement in pixels" in names[14]
+    assert ["features" in name for name in names[17:]] == [True, True, False, False]
 
 
 def test_the_table_shows_what_the_report_holds():
     report = load_report()
     rows = dict(report_rows(report))
     assert rows["generated images"] == "10,000"
-    for shown in (f"{report['digits']['share']:.2%}", f"{report['frechet']['ratio']:.2f}"):
+    for shown in (f"{report['digits']['share']:.2%}", f"{report['critic']['frechet']['ratio']:.2f}"):
         assert any(figure.startswith(shown) for figure in rows.values())
     table = markdown_table({"one": report, "other": report})
     assert table.startswith("| measure | one | other |\n| --- | --- | --- |\n")
