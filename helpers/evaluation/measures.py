@@ -142,8 +142,10 @@ class Evaluation:
         return {**found._asdict(), "share_closer_interval": closer, "flagged": closer[0] > 0.01, "closest": pairs}
 
 
-NAMES = ("digits", "clip", "critic", "components", "rule", "training_value", "copies")
-MEASURES: dict[str, Callable[[Evaluation], dict]] = {name: getattr(Evaluation, name) for name in NAMES}
+MEASURES: dict[str, Callable[[Evaluation], dict]] = {
+    name: getattr(Evaluation, name)
+    for name in ("digits", "clip", "critic", "components", "rule", "training_value", "copies")
+}
 
 
 def _share(correct: np.ndarray) -> dict:
