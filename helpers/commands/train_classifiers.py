@@ -1,4 +1,4 @@
-"""Train the three classifiers that measure the samples, about 40 minutes on 2 cores.
+"""Train the three classifiers that measure the samples, about half an hour on 2 cores.
 
 An interrupted training resumes from its last epoch with the same command.
 """
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=path_argument, default=Path("runs/classifiers"), help="folder (default %(default)s)"
     )
     parser.add_argument("--replace", action="store_true", help="replace finished classifiers")
-    parser.add_argument("--epochs", type=int, default=16, help="passes over the training images (default %(default)s)")
+    parser.add_argument("--epochs", type=int, help="passes over the training images (default: 16, 4 for the critic)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and image order (default %(default)s)")
 
 
@@ -25,19 +25,21 @@ def run(arguments: argparse.Namespace) -> None:
     from helpers.evaluation.classifiers import ROLES
     from helpers.tools.checks import check_whole
     from helpers.tools.files import held, newest
-    from helpers.workshop.classifier_training import save_classifier, train_classifier
+    from helpers.workshop.classifier_training import EPOCHS, save_classifier, train_classifier
 
-    check_whole("--epochs", arguments.epochs, 1)
+    if arguments.epochs is not None:
+        check_whole("--epochs", arguments.epochs, 1)
     with held(arguments.out):
         missing = [role for role in ROLES if arguments.replace or not newest(arguments.out, f"{role}.json").exists()]
         if not missing:
             raise ValueError(f"{arguments.out} holds all classifiers: choose another --out, or add --replace.")
         for role in missing:
-            backup = arguments.out / f"unfinished-{role}-{arguments.epochs}-epochs-seed-{arguments.seed}"
+            epochs = arguments.epochs or EPOCHS[role]
+            backup = arguments.out / f"unfinished-{role}-{epochs}-epochs-seed-{arguments.seed}"
             if others := set(arguments.out.glob(f"unfinished-{role}-*")) - {backup}:
                 raise ValueError(f"{min(others)} belongs to another recipe; delete it to start anew.")
             try:
-                classifier = train_classifier(role, arguments.epochs, seed=arguments.seed, backup=backup)
+                classifier = train_classifier(role, epochs, seed=arguments.seed, backup=backup)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt("Stopped. The same command resumes from the last finished epoch.") from None
             print(role, save_classifier(classifier, arguments.out), flush=True)

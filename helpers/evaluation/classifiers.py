@@ -50,8 +50,7 @@ def _critic_layers() -> list[layers.Layer]:
     stack: list[layers.Layer] = []
     for width in (24, "pool", 32, 32, "pool"):
         stack += [layers.AveragePooling2D(2)] if width == "pool" else _convolution(width)
-    stack += [layers.Flatten(), layers.Dropout(0.4), layers.Dense(80, activation="relu"), layers.Dropout(0.4)]
-    return [*stack, layers.Dense(10)]
+    return [*stack, layers.Flatten(), layers.Dropout(0.3), layers.Dense(80, activation="relu"), layers.Dense(10)]
 
 
 def build_classifier(role: str) -> keras.Model:

@@ -41,12 +41,12 @@ def test_finished_classifiers_are_replaced_only_on_request(trained, tmp_path, ca
     for role in ("features", "judge"):
         (tmp_path / f"{role}.json").write_text("finished", encoding="utf-8")
     assert main(["train-classifiers", "--out", str(tmp_path)]) == 0
-    assert trained == [("critic", 16, 0)]
+    assert trained == [("critic", 4, 0)]
     assert all((tmp_path / f"{role}.json").read_text(encoding="utf-8") == "finished" for role in ("features", "judge"))
     assert main(["train-classifiers", "--out", str(tmp_path)]) == 2
     assert "holds all classifiers: choose another --out, or add --replace." in capsys.readouterr().err
     assert main(["train-classifiers", "--out", str(tmp_path), "--replace"]) == 0
-    assert trained[1:] == [("features", 16, 0), ("judge", 16, 0), ("critic", 16, 0)]
+    assert trained[1:] == [("features", 16, 0), ("judge", 16, 0), ("critic", 4, 0)]
     assert (tmp_path / "features.json").read_text(encoding="utf-8") != "finished"
 
 

@@ -40,7 +40,7 @@ def recorded_accuracy(role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_classifiers_recognise_test_images(classifiers, role, some):
-    assert recorded_accuracy(role) >= 0.995
+    assert recorded_accuracy(role) >= {"features": 0.995, "judge": 0.995, "critic": 0.99}[role]
     assert digit_accuracy(classifiers[role], *some) == pytest.approx(recorded_accuracy(role), abs=5e-3)
 
 

@@ -63,8 +63,8 @@ def first_batch(few_mnist, monkeypatch):
         def compile(self, *_, **__):
             pass
 
-        def fit(self, data, **_):
-            self.batch = next(iter(data))
+        def fit(self, data, epochs, **_):
+            self.batch, self.epochs = next(iter(data)), epochs
 
     def of(role):
         classifier = Classifier()
@@ -72,6 +72,7 @@ def first_batch(few_mnist, monkeypatch):
         train_classifier(role, batch_size=500, seed=3)
         images, labels = next(iter(make_dataset(*training_split(few_mnist), 500, seed=3)))
         np.testing.assert_array_equal(classifier.batch[1], labels)
+        assert classifier.epochs == {"judge": 16, "critic": 4}[role]
         return classifier.batch[0].numpy(), images.numpy()
 
     return of
