@@ -40,19 +40,18 @@ def test_real_images_measure_as_real(figures):
 
 
 def test_digits_off_the_centre_are_found_by_rule_critic_and_components(measured, figures):
-    """Every digit is moved by one or two pixels to either side. The judge still recognises them."""
+    """Every digit is moved by two pixels to the right. The judge still recognises them."""
     moved = copy.copy(measured)
-    steps = np.random.default_rng(0).choice([-2, -1, 1, 2], len(measured.images))
-    moved.images = np.stack([np.roll(image, step, 1) for image, step in zip(measured.images, steps, strict=True)])
+    moved.images = np.roll(measured.images, 2, axis=2)
     moved.features = extract_features(load_classifier("critic"), moved.images)
     assert moved.digits()["share"] > 0.9 * figures["digits"]["share"]
     for space, found in (("critic", moved.critic()), ("components", moved.components())):
-        assert found["frechet"]["ratio"] > 1.5 * figures[space]["frechet"]["ratio"], space
-        assert found["density"]["share"] < 0.85 * figures[space]["density"]["share"], space
+        assert found["frechet"]["ratio"] > 2 * figures[space]["frechet"]["ratio"], space
+        assert found["density"]["share"] < 0.7 * figures[space]["density"]["share"], space
     rule = moved.rule()
-    assert rule["displacement in pixels"]["generated"]["share"] > 0.85
+    assert rule["displacement in pixels"]["generated"]["share"] == 1
     for name, found in figures["rule"].items():
-        assert rule[name]["real"] == pytest.approx(found["real"]) and found["generated"]["share"] < 0.06
+        assert rule[name]["real"]["share"] == found["real"]["share"] < 0.06 and found["generated"]["share"] < 0.06
         assert rule[name]["generated"]["share"] < 0.06 or name == "displacement in pixels"
 
 
