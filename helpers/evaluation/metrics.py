@@ -47,15 +47,24 @@ def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:
     Raises `ValueError` unless both are finite and have the same d and more rows than columns.
     """
     features, reference = _frechet_pair("features", features, reference)
-    gap = features.mean(axis=0) - reference.mean(axis=0)  # (d,)
-    # Covariances are R^T R with a triangular R (d, d), which exists even where a feature is always zero.
-    root, reference_root = (
-        np.linalg.qr(rows - rows.mean(axis=0), mode="r") / np.sqrt(len(rows) - 1) for rows in (features, reference)
-    )
+    return _distance(_gaussian(features), _gaussian(reference))
+
+
+def _gaussian(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of rows `(n, d)`, `(d,)`, and a triangular R `(d, d)` with the covariance R^T R.
+
+    R exists even where a feature is always zero.
+    """
+    mean = rows.mean(axis=0)
+    return mean, np.linalg.qr(rows - mean, mode="r") / np.sqrt(len(rows) - 1)
+
+
+def _distance(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> float:
+    (mean, root), (other_mean, other_root) = one, other
     # The eigenvalues of the covariances' product are the squared singular values of R R_w^T, so the trace of its
     # square root is their sum, and no root of a rounding error below zero is ever taken.
-    trace_of_root = np.linalg.norm(root @ reference_root.T, "nuc")
-    return max(0.0, float(gap @ gap + np.sum(root**2) + np.sum(reference_root**2) - 2 * trace_of_root))
+    trace_of_root = np.linalg.norm(root @ other_root.T, "nuc")
+    return max(0.0, float(np.sum((mean - other_mean) ** 2) + np.sum(root**2 + other_root**2) - 2 * trace_of_root))
 
 
 def frechet_ratio(features: np.ndarray, reference: np.ndarray, floor_draws: Sequence[np.ndarray]) -> FrechetRatio:
@@ -74,12 +83,13 @@ def frechet_ratio(features: np.ndarray, reference: np.ndarray, floor_draws: Sequ
     for i, draw in enumerate(draws):
         if draw.shape != features.shape:
             raise ValueError(f"floor_draws[{i}] must be {features.shape} like features, not {draw.shape}.")
-    distances = [frechet_distance(draw, reference) for draw in draws]
+    to = _gaussian(reference)
+    distances = [_distance(_gaussian(draw), to) for draw in draws]
     if min(distances) <= 1e-9 * reference.var(axis=0).sum():
         raise ValueError(f"floor_draws must be other images than reference, not {min(distances):g} away from it.")
-    distance, floor, floor_spread = frechet_distance(features, reference), np.mean(distances), np.std(distances, ddof=1)
+    distance, floor, floor_spread = _distance(_gaussian(features), to), np.mean(distances), np.std(distances, ddof=1)
     random, n = np.random.default_rng(0), len(features)
-    redrawn = [frechet_distance(features[random.integers(0, n, n)], reference) for _ in range(REDRAWS)]
+    redrawn = [_distance(_gaussian(features[random.integers(0, n, n)]), to) for _ in range(REDRAWS)]
     spread = np.hypot(np.std(redrawn, ddof=1), distance / floor * floor_spread / np.sqrt(len(draws))) / floor
     return FrechetRatio(distance, float(floor), float(floor_spread), float(distance / floor), float(spread))
 
