@@ -73,7 +73,7 @@ def frechet_ratio(features: np.ndarray, reference: np.ndarray, floor_draws: Sequ
     `floor_draws`: features `(n, d)` of real training images, two draws or more. Each must have as many rows as the
     generated features, because the distance of a small sample is too large by an amount proportional to 1 / n.
     The spread combines the floor's, over the root of the number of draws, with that of 20 bootstrap redraws of the
-    generated features. The reference stays: it shifts distance and floor alike.
+    generated features; they vary the mix of digits too, so it is rather too large. The reference stays the same.
     Raises `ValueError` for other shapes, for values that aren't finite and for draws that are the reference itself.
     """
     features, reference = _frechet_pair("features", features, reference)
