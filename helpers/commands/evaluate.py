@@ -1,4 +1,4 @@
-"""Make a network's report card: accuracy, R, coverage, CLIP, memorisation and more.
+"""Make a network's report card: accuracy, R, coverage, density, CLIP, memorisation and more.
 
 An interrupted report resumes with the same command. The report goes into the network's folder, or into runs/ for a
 network that ships with the course. Notebook 06 explains it.
@@ -32,8 +32,9 @@ def run(arguments: argparse.Namespace) -> None:
     import shutil
 
     from helpers.checkpoints import PRETRAINED, folder_of
-    from helpers.evaluation.report_card import REPORT, RUN, evaluate, report_rows, work_folder
+    from helpers.evaluation.report_card import REPORT, RUN, report_rows
     from helpers.tools.files import ASSETS, write_record
+    from helpers.workshop.reporting import evaluate, work_folder
 
     network = folder_of(arguments.network or PRETRAINED)
     ships = network.resolve().is_relative_to(ASSETS.resolve())

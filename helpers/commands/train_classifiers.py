@@ -1,4 +1,4 @@
-"""Train the two classifiers that measure the samples, about half an hour on 2 cores.
+"""Train the three classifiers that measure the samples, about half an hour on 2 cores.
 
 An interrupted training resumes from its last epoch with the same command.
 """
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=path_argument, default=Path("runs/classifiers"), help="folder (default %(default)s)"
     )
     parser.add_argument("--replace", action="store_true", help="replace finished classifiers")
-    parser.add_argument("--epochs", type=int, default=16, help="passes over the training images (default %(default)s)")
+    parser.add_argument("--epochs", type=int, help="passes over the training images (default: 16, 4 for the critic)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and image order (default %(default)s)")
 
 
@@ -26,17 +26,17 @@ def run(arguments: argparse.Namespace) -> None:
     from helpers.tools.checks import check_whole
     from helpers.tools.files import newest
     from helpers.tools.locks import held
-    from helpers.workshop.classifier_training import save_classifier, train_classifier
+    from helpers.workshop.classifier_training import EPOCHS, save_classifier, train_classifier
 
-    check_whole("--epochs", arguments.epochs, 1)
+    if arguments.epochs is not None:
+        check_whole("--epochs", arguments.epochs, 1)
     with held(arguments.out):
         missing = [role for role in ROLES if arguments.replace or not newest(arguments.out, f"{role}.json").exists()]
         if not missing:
-            raise ValueError(f"{arguments.out} holds both classifiers: choose another --out, or add --replace.")
-        backups = {
-            role: arguments.out / f"unfinished-{role}-{arguments.epochs}-epochs-seed-{arguments.seed}" for role in ROLES
-        }
-        if begun := [role for role in missing if backups[role].exists()]:
+            raise ValueError(f"{arguments.out} holds all classifiers: choose another --out, or add --replace.")
+        recipes = {role: f"{arguments.epochs or EPOCHS[role]}-epochs-seed-{arguments.seed}" for role in missing}
+        backups = {role: arguments.out / f"unfinished-{role}-{recipe}" for role, recipe in recipes.items()}
+        if arguments.replace and (begun := [role for role in missing if backups[role].exists()]):
             missing = missing[missing.index(begun[0]) :]  # those before it were replaced before the interruption
         for role in missing:
             backup = backups[role]
@@ -44,7 +44,9 @@ def run(arguments: argparse.Namespace) -> None:
                 raise ValueError(f"{min(others)} belongs to another recipe; delete it to start anew.")
             backup.mkdir(exist_ok=True)  # from now on this one is begun
             try:
-                classifier = train_classifier(role, arguments.epochs, seed=arguments.seed, backup=backup)
+                classifier = train_classifier(
+                    role, arguments.epochs or EPOCHS[role], seed=arguments.seed, backup=backup
+                )
             except KeyboardInterrupt:
                 raise KeyboardInterrupt("Stopped. The same command resumes from the last finished epoch.") from None
             print(role, save_classifier(classifier, arguments.out), flush=True)

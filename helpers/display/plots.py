@@ -10,6 +10,7 @@ import numpy as np
 from IPython import get_ipython
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from helpers.unet import UNetConfig
 
@@ -130,6 +131,34 @@ def show_curve(
         axis.plot(x, values, label=name, **(styles or {}).get(name, {}))
     axis.set(xlabel=x_label, ylabel=y_label, yscale="log" if log_y else "linear")
     axis.legend(fontsize=10)
+    return figure
+
+
+def show_histograms(
+    measured: dict[str, dict[str, np.ndarray]], limits: dict[str, float], y_label: str = "share of digits"
+) -> Figure:
+    """Histograms side by side, one for each measure in `limits`, which is marked with a dashed line.
+
+    `measured` holds sets by the name in the legend, such as real and generated digits: each has values `(n,)` by
+    measure. Whole numbers get a bar each. Raises `ValueError` if a set lacks a measure.
+    """
+    for name, values in measured.items():
+        if missing := limits.keys() - values.keys():
+            raise ValueError(f"measured[{name!r}] must hold {min(missing)!r}.")
+    figure, axes = plt.subplots(1, len(limits), figsize=(3.6 * len(limits), 2.9), squeeze=False)
+    for axis, (measure, limit) in zip(axes[0], limits.items(), strict=True):
+        everything = np.concatenate([values[measure] for values in measured.values()])
+        is_whole = np.array_equal(everything, np.rint(everything))
+        edges = np.arange(everything.min() - 0.5, everything.max() + 1) if is_whole else 30
+        bins = np.histogram_bin_edges(everything, edges)
+        for name, values in measured.items():
+            weights = np.full(len(values[measure]), 1 / len(values[measure]))
+            axis.hist(values[measure], bins, weights=weights, label=name, histtype="step", linewidth=1.8)
+        axis.axvline(limit + 0.5 * is_whole, color="black", linestyle="--", linewidth=1)
+        axis.set(xlabel=measure, ylabel=y_label if axis is axes[0, 0] else "")
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=is_whole))
+        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes[0, 0].legend(fontsize=10)
     return figure
 
 

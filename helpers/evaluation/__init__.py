@@ -1,7 +1,7 @@
 """06 Evaluation: how good are the generated digits?
 
-`classifiers` recognise digits, `metrics` holds the formulas, `strokes` measures handwriting, `clip` compares images
-with texts, `measures` and `report_card` put it all together.
+`classifiers` recognise digits, `metrics` and `neighbours` hold the formulas, `strokes` measures handwriting, `clip`
+compares images with texts, `measures` and `report_card` put it all together.
 """
 
 from helpers.evaluation.classifiers import classify, digit_accuracy, extract_features, load_classifier, pixel_spread
@@ -17,7 +17,8 @@ from helpers.evaluation.clip import (
     prompt_matrix,
     zero_shot,
 )
-from helpers.evaluation.metrics import bootstrap_interval, coverage, frechet_distance, pareto_front, wilson_interval
+from helpers.evaluation.metrics import bootstrap_interval, frechet_distance, pareto_front, wilson_interval
+from helpers.evaluation.neighbours import neighbourhood
 from helpers.evaluation.report_card import load_report, markdown_table
 from helpers.evaluation.strokes import STROKE_MEASURES, complexity
 
@@ -28,7 +29,7 @@ __all__ = [
     "extract_features",
     "pixel_spread",
     "frechet_distance",
-    "coverage",
+    "neighbourhood",
     "pareto_front",
     "wilson_interval",
     "bootstrap_interval",

@@ -1,7 +1,8 @@
-"""Two small digit classifiers that measure the samples: one to tune by, one to judge by.
+"""Three small digit classifiers that measure the samples: one to tune by, two to judge by.
 
-A sampler that is tuned to please one network scores too well with that network. So "features" makes the choices, and
-"judge", which has another architecture and takes no part in tuning, gives the verdict. Used from notebook 05 on.
+A sampler that is tuned to please one network scores too well with that network. So "features" makes the choices. The
+verdict comes from two networks of other architectures that take no part in tuning: "judge" recognises the digits, and
+the features of "critic" show how real they look, and whether they sit where real ones do. Used from notebook 05 on.
 """
 
 import helpers.tools.quiet  # noqa: F401
@@ -19,16 +20,20 @@ from helpers.tools.files import ASSETS, as_path, newest, read_record, reason, sh
 from helpers.tools.once import made_once
 from helpers.tools.weights import load_weights
 
-ROLES = ("features", "judge")
+ROLES = ("features", "judge", "critic")
 CLASSIFIERS = ASSETS / "classifiers"
+
+
+def _convolution(width: int, size: int = 3, strides: int = 1, activation: str = "relu") -> list[layers.Layer]:
+    convolution = layers.Conv2D(width, size, strides, padding="same", use_bias=False)
+    return [convolution, layers.BatchNormalization(), layers.Activation(activation)]
 
 
 def _features_layers() -> list[layers.Layer]:
     """Few layers, wide 5x5 windows, strides, an average over places: 0.38 M parameters."""
     stack: list[layers.Layer] = []
     for width, strides in ((24, 1), (48, 2), (96, 2), (96, 1)):
-        stack += [layers.Conv2D(width, 5, strides, padding="same", use_bias=False), layers.BatchNormalization()]
-        stack += [layers.Activation("relu")]
+        stack += _convolution(width, 5, strides)
     return [*stack, layers.GlobalAveragePooling2D(), layers.Dropout(0.2), layers.Dense(10)]
 
 
@@ -36,22 +41,26 @@ def _judge_layers() -> list[layers.Layer]:
     """More layers, 3x3 windows, pooling, a dense layer that keeps positions: 0.17 M parameters."""
     stack: list[layers.Layer] = []
     for width in (24, "pool", 48, 48, "pool", 96, 96):
-        if width == "pool":
-            stack += [layers.MaxPooling2D()]
-        else:
-            stack += [layers.Conv2D(width, 3, padding="same", use_bias=False), layers.BatchNormalization()]
-            stack += [layers.Activation("elu")]
+        stack += [layers.MaxPooling2D()] if width == "pool" else _convolution(width, activation="elu")
     return [*stack, layers.AveragePooling2D(2), layers.Flatten(), layers.Dropout(0.3), layers.Dense(10)]
 
 
+def _critic_layers() -> list[layers.Layer]:
+    """Averages over 4x4 pixels, then 80 features that weigh every place on its own: 0.14 M parameters."""
+    stack: list[layers.Layer] = []
+    for width in (24, "pool", 32, 32, "pool"):
+        stack += [layers.AveragePooling2D(2)] if width == "pool" else _convolution(width)
+    return [*stack, layers.Flatten(), layers.Dropout(0.3), layers.Dense(80, activation="relu"), layers.Dense(10)]
+
+
 def build_classifier(role: str) -> keras.Model:
-    """Images `(batch, 28, 28, 1)` in [-1, 1] -> ten logits `(batch, 10)`. `role`: "features" or "judge".
+    """Images `(batch, 28, 28, 1)` in [-1, 1] -> ten logits `(batch, 10)`. `role`: one of `ROLES`.
 
     Raises `ValueError` for another role.
     """
     check_choice("role", role, ROLES)
-    stack = _features_layers() if role == "features" else _judge_layers()
-    return keras.Sequential([keras.Input((28, 28, 1)), *stack], name=role)
+    stack = {"features": _features_layers, "judge": _judge_layers, "critic": _critic_layers}[role]
+    return keras.Sequential([keras.Input((28, 28, 1)), *stack()], name=role)
 
 
 def load_classifier(role: str, folder: str | Path = CLASSIFIERS) -> keras.Model:
@@ -95,7 +104,7 @@ def classify(classifier: keras.Model, images: np.ndarray, batch_size: int = 500)
 def extract_features(classifier: keras.Model, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
     """The input of the classifier's last layer: `(n, 28, 28, 1)` in [-1, 1] -> `(n, d)` float32.
 
-    d is 96 for "features": the outputs of its last convolution, averaged over the image.
+    d is 96 for "features", the outputs of its last convolution averaged over the image, and 80 for "critic".
     """
     return _in_batches(classifier, "features", images, batch_size)
 

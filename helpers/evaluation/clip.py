@@ -5,16 +5,15 @@ Derived in notebook 06. PyTorch and transformers take seconds to import, so only
 """
 
 import string
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from helpers.data import to_pixels
-from helpers.tools.checks import check_finite, check_labels, in_model_range
-from helpers.tools.clip_folder import check_clip_folder
+from helpers.tools.checks import check_labels, check_pair, in_model_range
+from helpers.tools.clip_folder import cached_folder, check_clip_folder, fetched_folder, quiet_transformers
 from helpers.tools.files import ASSETS, reason
 from helpers.tools.progress import progress_bar
 
@@ -104,22 +103,6 @@ def _unit_length(embeds: np.ndarray) -> np.ndarray:
     return embeds / np.linalg.norm(embeds, axis=-1, keepdims=True)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' progress bars and advice on loading, which would end up in a notebook's outputs."""
-    from transformers import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-
-
 def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
     """A CLIP encoder by the name of a local folder or of a repository on the Hugging Face hub.
 
@@ -130,12 +113,12 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
 
     name = str(Path(name).expanduser()) if str(name).startswith("~") else str(name)
     is_folder = Path(name).is_dir()
-    if not (is_folder or download or _cached_folder(name)):
+    if not (is_folder or download or cached_folder(name)):
         remedy = "load_clip(..., download=True) fetches it, about 600 MB for ViT-B/32"
         raise ClipUnavailable(f"{name} is no folder, and not in the hub's cache on this machine; {remedy}.")
     try:
-        with _quiet():
-            folder = name if is_folder else _fetched_folder(name) if download else _cached_folder(name)
+        with quiet_transformers():
+            folder = name if is_folder else fetched_folder(name) if download else cached_folder(name)
             check_clip_folder(Path(folder))
             model, loading = CLIPModel.from_pretrained(folder, output_loading_info=True)
             tokenizer, processor = (part.from_pretrained(folder) for part in (CLIPTokenizer, CLIPImageProcessorPil))
@@ -154,51 +137,22 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
     return Clip(Path(name).name if is_folder else name, model.eval(), tokenizer, processor)
 
 
-def _fetched_folder(name: str) -> str:
-    """The folder of a repository whose files were just fetched from the hub: they are checked before any is used."""
-    from huggingface_hub import snapshot_download
-
-    folder = snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors"])
-    if not list(Path(folder).glob("*.safetensors")):  # older repositories have their weights in this form alone
-        snapshot_download(name, allow_patterns=["pytorch_model*.bin"])
-    return folder
-
-
-def _cached_folder(name: str) -> str | None:
-    """The folder of a repository in the hub's cache. `from_pretrained` would find it too, but ask the hub first."""
-    from huggingface_hub import try_to_load_from_cache
-
-    try:
-        config = try_to_load_from_cache(name, "config.json")
-    except ValueError:  # not a name that the hub could have
-        return None
-    return str(Path(config).parent) if isinstance(config, str) else None
-
-
-def _check_embeds(image_embeds: np.ndarray, text_embeds: np.ndarray) -> list[np.ndarray]:
-    pair = {"image_embeds": image_embeds, "text_embeds": text_embeds}
-    image_embeds, text_embeds = (check_finite(name, embeds, 2, dtype=None) for name, embeds in pair.items())
-    columns = image_embeds.shape[1]
-    if text_embeds.shape[1] != columns:
-        raise ValueError(f"text_embeds must have {columns} columns like image_embeds, not {text_embeds.shape[1]}.")
-    return [image_embeds, text_embeds]
-
-
 def cosine_similarity(image_embeds: np.ndarray, text_embeds: np.ndarray) -> np.ndarray:
     """The cosine of every image `(n, d)` with every text `(m, d)`: `(n, m)` in [-1, 1], for vectors of length 1.
 
     Raises `ValueError` for a differing d and for values that aren't finite, as do the functions that build on it.
     """
-    image_embeds, text_embeds = _check_embeds(image_embeds, text_embeds)
+    image_embeds, text_embeds = check_pair("image_embeds", image_embeds, "text_embeds", text_embeds, dtype=None)
     return image_embeds @ text_embeds.T  # (n, d) @ (d, m) -> (n, m)
 
 
 def clip_score(image_embeds: np.ndarray, text_embeds: np.ndarray, weight: float = 2.5) -> np.ndarray:
     """Hessel et al. 2021, section 3: weight * max(cosine, 0) of each image `(n, d)` with its own text `(n, d)`: `(n,)`.
 
-    2.5 is the paper's weight; torchmetrics uses 100. Raises `ValueError` for shapes that differ.
+    2.5 is the paper's weight. Each cosine is clipped at zero, before any mean is taken; torchmetrics clips only the
+    mean, with a weight of 100, so wrong captions score lower there. Raises `ValueError` for shapes that differ.
     """
-    image_embeds, text_embeds = _check_embeds(image_embeds, text_embeds)
+    image_embeds, text_embeds = check_pair("image_embeds", image_embeds, "text_embeds", text_embeds, dtype=None)
     if image_embeds.shape != text_embeds.shape:
         raise ValueError(
             f"image_embeds and text_embeds must pair up, not {image_embeds.shape} and {text_embeds.shape}."

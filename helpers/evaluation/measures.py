@@ -1,30 +1,31 @@
 """The measures of the report card, on generated images and nearly always on equally many real ones.
 
-The classifier "judge" recognises the digits, the features of "features" measure variety and similarity, and digit-clip
-matches captions: see `classifiers` and `clip`. The formulas are in `metrics`. Used in notebook 06.
+The classifier "judge" recognises the digits, the features of "critic" measure likeness and variety, and digit-clip
+matches captions: see `classifiers` and `clip`. No network takes part in the second opinion, by the pixels' principal
+components, or in MNIST's own rule (`strokes`). The formulas are in `metrics` and `neighbours`. Used in notebook 06.
 """
 
 from collections.abc import Callable
 
 import numpy as np
+from sklearn.decomposition import PCA
 
 from helpers.data import load_mnist, to_model_range, training_split
 from helpers.evaluation.classifiers import classify, extract_features, load_classifier
 from helpers.evaluation.clip import DIGIT_CLIP, digit_prompts, load_clip, zero_shot
 from helpers.evaluation.metrics import (
-    FrechetRatio,
     bootstrap_interval,
-    coverage,
     draw_with_counts,
     frechet_ratio,
-    memorisation,
-    nearest_neighbours,
     training_value,
     wilson_interval,
 )
+from helpers.evaluation.neighbours import memorisation, nearest_neighbours, neighbourhood
+from helpers.evaluation.strokes import RULE, rule_measures
 
 FLOOR_DRAWS = 5  # of real training images, whose mean is the floor
 CLOSEST = 10  # pairs that are kept to be looked at
+COMPONENTS = 64  # principal components of the pixels: 86 % of their variance
 
 
 class Reference:
@@ -47,16 +48,19 @@ class Reference:
         self.features = features
         self.positions = [draw_with_counts(pool_labels, labels, seed + draw) for draw in range(draws)]  # (n,) each
         self.floor = [features_at(positions) for positions in self.positions]  # (n, d) each
-        self.real_coverage = float(np.mean([coverage(draw, features) for draw in self.floor]))
+        self.real = np.mean([neighbourhood(draw, features) for draw in self.floor], axis=0)  # (4,)
 
-    def frechet(self, generated: np.ndarray) -> FrechetRatio:
-        """R of generated features `(n, d)`: their Frechet distance to the reference over that of the real draws."""
-        return frechet_ratio(generated, self.features, self.floor)
+    def compare(self, generated: np.ndarray) -> dict[str, dict]:
+        """R of generated features `(n, d)`, and the `neighbourhood` of the generated and of the real ones, by name.
 
-    def coverage(self, generated: np.ndarray) -> dict[str, float]:
-        """Coverage (k = 5) of the reference by generated features `(n, d)`, by the real draws, and the ratio."""
-        found = coverage(generated, self.features)
-        return {"generated": found, "real": self.real_coverage, "share": found / self.real_coverage}
+        A "share" is the generated images' value over that of the real draws.
+        """
+        found = neighbourhood(generated, self.features)._asdict()
+        beside = {
+            name: {"generated": value, "real": float(real), "share": float(value / real)}
+            for (name, value), real in zip(found.items(), self.real, strict=True)
+        }
+        return {"frechet": frechet_ratio(generated, self.features, self.floor)._asdict(), **beside}
 
 
 class Evaluation:
@@ -72,12 +76,13 @@ class Evaluation:
         train_images, self.train_labels = training_split(mnist)
         # In parts, (55000, 28, 28, 1) in all: TensorFlow's intermediate results take half a gigabyte for the whole.
         self.train_images = np.concatenate([to_model_range(part).numpy() for part in np.split(train_images, 55)])
-        network = load_classifier("features")
+        network = load_classifier("critic")
         every = (self.images, self.test_images, self.train_images)
         self.features, self.test_features, self.train_features = (extract_features(network, part) for part in every)
-        self.reference = Reference(
-            self.test_features, labels, self.train_labels, lambda drawn: self.train_features[drawn], FLOOR_DRAWS, seed
-        )
+        self.reference = self._reference(self.test_features, self.train_features)
+
+    def _reference(self, test: np.ndarray, train: np.ndarray) -> Reference:
+        return Reference(test, self.labels, self.train_labels, lambda drawn: train[drawn], FLOOR_DRAWS, self.seed)
 
     def digits(self) -> dict:
         """The share of images that "judge" classifies as requested, with Wilson's interval; per digit too."""
@@ -95,13 +100,23 @@ class Evaluation:
             result[name] = {**shares[0], "per_digit": shares[1:]}
         return result
 
-    def frechet(self) -> dict:
-        """R: the Frechet distance to the test images, over that of equally many real training images."""
-        return self.reference.frechet(self.features)._asdict()
+    def critic(self) -> dict:
+        """R, coverage, density, precision and recall against the test images, beside those of real training images."""
+        return self.reference.compare(self.features)
 
-    def coverage(self) -> dict:
-        """Coverage of the test images by the generated ones, and by equally many real training images."""
-        return self.reference.coverage(self.features)
+    def components(self) -> dict:
+        """The same on the first principal components of the training images' pixels, which no network has taught."""
+        generated, test, train = self._pixels()
+        axes = PCA(COMPONENTS, svd_solver="covariance_eigh").fit(train)
+        return self._reference(axes.transform(test), axes.transform(train)).compare(axes.transform(generated))
+
+    def rule(self) -> dict:
+        """The shares of generated and of test images that exceed what MNIST's own rule allows, by name."""
+        generated, real = rule_measures(self.images), rule_measures(self.test_images)
+        return {
+            name: {"generated": _share(generated[name] > most), "real": _share(real[name] > most)}
+            for name, most in RULE.items()
+        }
 
     def training_value(self) -> dict:
         """Classification accuracy score: of a CNN trained on the generated images, and on equally many real ones."""
@@ -111,9 +126,11 @@ class Evaluation:
 
     def copies(self) -> dict:
         """Distance to the nearest training image: of generated images and of test images, in features and pixels."""
-        pixels = [images.reshape(len(images), -1) for images in (self.images, self.test_images, self.train_images)]
         features = (self.features, self.test_features, self.train_features)
-        return {"features": self._nearest(*features), "pixels": self._nearest(*pixels)}
+        return {"features": self._nearest(*features), "pixels": self._nearest(*self._pixels())}
+
+    def _pixels(self) -> list[np.ndarray]:
+        return [images.reshape(len(images), -1) for images in (self.images, self.test_images, self.train_images)]
 
     def _nearest(self, generated: np.ndarray, test: np.ndarray, train: np.ndarray) -> dict:
         distances, nearest = nearest_neighbours(generated, train)
@@ -126,12 +143,8 @@ class Evaluation:
 
 
 MEASURES: dict[str, Callable[[Evaluation], dict]] = {
-    "digits": Evaluation.digits,
-    "clip": Evaluation.clip,
-    "frechet": Evaluation.frechet,
-    "coverage": Evaluation.coverage,
-    "training_value": Evaluation.training_value,
-    "copies": Evaluation.copies,
+    name: getattr(Evaluation, name)
+    for name in ("digits", "clip", "critic", "components", "rule", "training_value", "copies")
 }
 
 

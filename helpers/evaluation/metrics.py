@@ -1,8 +1,8 @@
-"""Metrics of generated images from a classifier's features: each answers one question with one number.
+"""Metrics of generated images: each answers one question with one number. `neighbours` has more of them.
 
-Are they distributed like real images (Frechet distance, coverage)? How certain is a share (intervals)? Are they copies
-of training images (nearest neighbours, memorisation)? Could they replace them (classification accuracy score)?
-Used in notebook 06, by the report card (`measures`), and to choose the default settings (`tuning`).
+Are they distributed like real images (Frechet distance)? How certain is a share (intervals)? Could they replace real
+images (classification accuracy score)? Used in notebook 06, by the report card (`measures`), and to choose the default
+settings (`tuning`).
 """
 
 import helpers.tools.quiet  # noqa: F401
@@ -13,12 +13,12 @@ from typing import NamedTuple
 import keras
 import numpy as np
 from keras import layers
-from scipy.stats import binomtest, bootstrap, mannwhitneyu
-from sklearn.metrics import pairwise_distances_argmin
-from sklearn.neighbors import NearestNeighbors
+from scipy.stats import binomtest, bootstrap
 
 from helpers.evaluation.classifiers import digit_accuracy
-from helpers.tools.checks import check_finite, check_images, check_labels, check_whole
+from helpers.tools.checks import check_finite, check_images, check_labels, check_pair, check_whole
+
+REDRAWS = 20  # of the generated features, for the spread of R
 
 
 class FrechetRatio(NamedTuple):
@@ -28,26 +28,11 @@ class FrechetRatio(NamedTuple):
     floor: float  # mean distance of the real draws to the reference, squared feature units
     floor_spread: float  # sample standard deviation of those distances
     ratio: float  # distance / floor: 1 is as good as real images
-
-
-class Memorisation(NamedTuple):
-    """A comparison of generated and unseen real images by their distance to the training images."""
-
-    auc: float  # probability that a generated image lies closer than a test image, in [0, 1]; 0.5 without copying
-    auc_interval: tuple[float, float]  # its 95 % bootstrap interval
-    share_closer: float  # share of generated images closer than `threshold`, in [0, 1]; about 0.01 without copying
-    threshold: float  # 1st percentile of the test images' distances
-
-
-def _finite_pair(name: str, points: np.ndarray, reference: np.ndarray, dtype: type = np.float64) -> list[np.ndarray]:
-    points, reference = check_finite(name, points, 2, dtype), check_finite("reference", reference, 2, dtype)
-    if points.shape[1] != reference.shape[1]:
-        raise ValueError(f"{name} must have {reference.shape[1]} columns like reference, not {points.shape[1]}.")
-    return [points, reference]
+    spread: float  # standard deviation of the ratio, if both sets were drawn anew
 
 
 def _frechet_pair(name: str, features: np.ndarray, reference: np.ndarray) -> list[np.ndarray]:
-    pair = _finite_pair(name, features, reference)
+    pair = check_pair(name, features, "reference", reference)
     for argument, rows in zip((name, "reference"), pair, strict=True):
         if len(rows) <= rows.shape[1]:
             raise ValueError(f"{argument} must have more rows than columns to fit a covariance, not {rows.shape}.")
@@ -62,15 +47,24 @@ def frechet_distance(features: np.ndarray, reference: np.ndarray) -> float:
     Raises `ValueError` unless both are finite and have the same d and more rows than columns.
     """
     features, reference = _frechet_pair("features", features, reference)
-    gap = features.mean(axis=0) - reference.mean(axis=0)  # (d,)
-    # Covariances are R^T R with a triangular R (d, d), which exists even where a feature is always zero.
-    root, reference_root = (
-        np.linalg.qr(rows - rows.mean(axis=0), mode="r") / np.sqrt(len(rows) - 1) for rows in (features, reference)
-    )
+    return _distance(_gaussian(features), _gaussian(reference))
+
+
+def _gaussian(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of rows `(n, d)`, `(d,)`, and a triangular R `(d, d)` with the covariance R^T R.
+
+    R exists even where a feature is always zero.
+    """
+    mean = rows.mean(axis=0)
+    return mean, np.linalg.qr(rows - mean, mode="r") / np.sqrt(len(rows) - 1)
+
+
+def _distance(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> float:
+    (mean, root), (other_mean, other_root) = one, other
     # The eigenvalues of the covariances' product are the squared singular values of R R_w^T, so the trace of its
     # square root is their sum, and no root of a rounding error below zero is ever taken.
-    trace_of_root = np.linalg.norm(root @ reference_root.T, "nuc")
-    return max(0.0, float(gap @ gap + np.sum(root**2) + np.sum(reference_root**2) - 2 * trace_of_root))
+    trace_of_root = np.linalg.norm(root @ other_root.T, "nuc")
+    return max(0.0, float(np.sum((mean - other_mean) ** 2) + np.sum(root**2 + other_root**2) - 2 * trace_of_root))
 
 
 def frechet_ratio(features: np.ndarray, reference: np.ndarray, floor_draws: Sequence[np.ndarray]) -> FrechetRatio:
@@ -78,6 +72,8 @@ def frechet_ratio(features: np.ndarray, reference: np.ndarray, floor_draws: Sequ
 
     `floor_draws`: features `(n, d)` of real training images, two draws or more. Each must have as many rows as the
     generated features, because the distance of a small sample is too large by an amount proportional to 1 / n.
+    The spread combines the floor's, over the root of the number of draws, with that of 20 bootstrap redraws of the
+    generated features; they vary the mix of digits too, so it is rather too large. The reference stays the same.
     Raises `ValueError` for other shapes, for values that aren't finite and for draws that are the reference itself.
     """
     features, reference = _frechet_pair("features", features, reference)
@@ -87,26 +83,15 @@ def frechet_ratio(features: np.ndarray, reference: np.ndarray, floor_draws: Sequ
     for i, draw in enumerate(draws):
         if draw.shape != features.shape:
             raise ValueError(f"floor_draws[{i}] must be {features.shape} like features, not {draw.shape}.")
-    distances = [frechet_distance(draw, reference) for draw in draws]
+    to = _gaussian(reference)
+    distances = [_distance(_gaussian(draw), to) for draw in draws]
     if min(distances) <= 1e-9 * reference.var(axis=0).sum():
         raise ValueError(f"floor_draws must be other images than reference, not {min(distances):g} away from it.")
-    distance, floor = frechet_distance(features, reference), float(np.mean(distances))
-    return FrechetRatio(distance, floor, float(np.std(distances, ddof=1)), distance / floor)
-
-
-def coverage(features: np.ndarray, reference: np.ndarray, k: int = 5) -> float:
-    """The share of reference points `(m, d)` that have a generated point `(n, d)` nearby, in [0, 1].
-
-    Nearby means no farther than the k-th nearest other reference point (Naeem et al. 2020, section 3.2). Equally many
-    samples of the same distribution reach about 1 - 2^-k, not 1 (their section 3.3).
-    Raises `ValueError` for values that aren't finite, a differing d, or k outside 1..m-1.
-    """
-    features, reference = _finite_pair("features", features, reference)
-    check_whole("k", k, 1, len(reference) - 1)
-    # Without an argument, kneighbors doesn't count a point as its own neighbour.
-    radii = NearestNeighbors(n_neighbors=k).fit(reference).kneighbors()[0][:, -1]  # (m, k) -> (m,)
-    nearest = NearestNeighbors(n_neighbors=1).fit(features).kneighbors(reference)[0][:, 0]  # (m, 1) -> (m,)
-    return float(np.mean(nearest <= radii))
+    distance, floor, floor_spread = _distance(_gaussian(features), to), np.mean(distances), np.std(distances, ddof=1)
+    random, n = np.random.default_rng(0), len(features)
+    redrawn = [_distance(_gaussian(features[random.integers(0, n, n)]), to) for _ in range(REDRAWS)]
+    spread = np.hypot(np.std(redrawn, ddof=1), distance / floor * floor_spread / np.sqrt(len(draws))) / floor
+    return FrechetRatio(distance, float(floor), float(floor_spread), float(distance / floor), float(spread))
 
 
 def draw_with_counts(labels: np.ndarray, wanted: np.ndarray, seed: int) -> np.ndarray:
@@ -140,52 +125,6 @@ def wilson_interval(successes: int, count: int, confidence: float = 0.95) -> tup
         raise ValueError(f"confidence must be strictly between 0 and 1, not {confidence!r}.")
     low, high = binomtest(int(successes), int(count)).proportion_ci(confidence, method="wilson")
     return float(low), float(high)
-
-
-def nearest_neighbours(queries: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each query's nearest reference point: Euclidean distances `(n,)` float32 and positions `(n,)` int64.
-
-    Queries `(n, d)` and reference `(m, d)` are compared in blocks, so that no `(n, m)` matrix is ever in memory.
-    Raises `ValueError` for values that aren't finite or a differing d.
-    """
-    queries, reference = _finite_pair("queries", queries, reference, np.float32)
-    positions = pairwise_distances_argmin(queries, reference)  # (n, d), (m, d) -> (n,)
-    # The search expands |a - b|^2 to |a|^2 - 2ab + |b|^2. For near points only rounding errors are left of that: enough
-    # to rank them, but a copy wouldn't be at zero. So the winners' distances are computed from the differences.
-    distances = np.linalg.norm(queries - reference[positions], axis=1)  # (n, d) -> (n,)
-    return distances, positions.astype(np.int64)
-
-
-def _closer_probability(distances: np.ndarray, test_distances: np.ndarray, axis: int = -1) -> np.ndarray:
-    """The area under the ROC curve, which is Mann and Whitney's U over the number of pairs; ties count half."""
-    won = mannwhitneyu(test_distances, distances, axis=axis, method="asymptotic").statistic
-    return won / (distances.shape[axis] * test_distances.shape[axis])
-
-
-def memorisation(distances: np.ndarray, test_distances: np.ndarray, seed: int = 0, draws: int = 200) -> Memorisation:
-    """Compare distances to the nearest training image: of generated images `(n,)` and of real test images `(m,)`.
-
-    The interval comes from the percentile bootstrap over both sets, with `draws` redraws. A few copies hardly change
-    the probability; they show in the share that is closer than 99 % of the test images. Images that are merely more
-    typical than real ones lie closer too, so look at the pairs before calling them copies.
-    Raises `ValueError` for fewer than two distances, negative or not finite ones, or fewer than two draws.
-    """
-    distances, test_distances = (
-        check_finite("distances", distances, 1),
-        check_finite("test_distances", test_distances, 1),
-    )
-    for name, values in (("distances", distances), ("test_distances", test_distances)):
-        if len(values) < 2 or values.min() < 0:
-            raise ValueError(f"{name} must be at least 2, none negative, not {len(values)} from {values.min():g} up.")
-    check_whole("seed", seed, 0)
-    check_whole("draws", draws, 2)
-    both = (distances, test_distances)
-    # In batches, because all redraws and their ranks at once would be hundreds of megabytes.
-    redrawn = bootstrap(both, _closer_probability, n_resamples=draws, batch=20, method="percentile", rng=int(seed))
-    low, high = redrawn.confidence_interval
-    threshold = float(np.percentile(test_distances, 1))
-    share_closer = float(np.mean(distances < threshold))
-    return Memorisation(float(_closer_probability(*both)), (float(low), float(high)), share_closer, threshold)
 
 
 def _check_digits(name: str, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,41 +1,30 @@
 """The report card: how good are 10,000 generated digits, by measures that can disagree with each other?
 
-`measures` defines what is measured. Here the samples are drawn, and the figures are kept and put into a table. They are
-compared with the test set, which chose no setting (assets/README.md names the one rule that followed a look at it).
-Used in notebook 06. `python -m helpers evaluate` makes a report card.
+`measures` defines what is measured; here the figures are loaded and put into a table. The digits are compared with the
+test set, which chose no setting (assets/README.md names the one rule that followed a look at it). Used in notebook 06.
+`python -m helpers evaluate` makes a report card.
 """
 
 import dataclasses
-import hashlib
-import json
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from helpers.checkpoints import PRETRAINED, WEIGHTS, folder_of, load_digits_denoiser
-from helpers.data import load_mnist
 from helpers.evaluation.classifiers import CLASSIFIERS
 from helpers.evaluation.clip import DIGIT_CLIP
-from helpers.evaluation.measures import MEASURES, Evaluation
-from helpers.sampling.sampler import default_settings, sample
-from helpers.tools.arrays import read_array
-from helpers.tools.checks import check_number, check_whole
-from helpers.tools.files import as_path, atomic_write, newest, read_record, reason, sha256_of_file, write_record
-from helpers.tools.locks import held
-from helpers.tools.progress import progress_bar
+from helpers.evaluation.measures import MEASURES
+from helpers.evaluation.neighbours import Neighbourhood
+from helpers.evaluation.strokes import RULE
+from helpers.sampling.sampler import default_settings
+from helpers.tools.files import newest, read_record, reason, sha256_of_file
 from helpers.unet import Denoiser
 
 REPORT = "evaluation.json"  # in the folder of the network
 RUN = ("network", "weights_sha256", "measured_by", "sampler", "images", "seed")  # what its figures depend on
-CHUNK = 500  # images between two saves: about 15 seconds of sampling
 
 
 def describe_run(network: Path, denoiser: Denoiser, images: int, seed: int) -> dict:
     """Everything that the figures depend on: networks by SHA-256, sampler settings, number of images, seed."""
-    measuring = {role: sha256_of_file(CLASSIFIERS / f"{role}.weights.h5") for role in ("features", "judge")}
+    measuring = {role: sha256_of_file(CLASSIFIERS / f"{role}.weights.h5") for role in ("judge", "critic")}
     return {
         "network": network.name,
         "weights_sha256": sha256_of_file(newest(network, WEIGHTS)),
@@ -49,78 +38,6 @@ def describe_run(network: Path, denoiser: Denoiser, images: int, seed: int) -> d
 def _default_settings(denoiser: Denoiser) -> dict:
     settings = dataclasses.asdict(default_settings(denoiser.config).on(denoiser.schedule))
     return settings | {"guidance_interval": list(settings["guidance_interval"])}  # as JSON gives it back
-
-
-def work_folder(run: dict, work: str | Path) -> Path:
-    """The folder of an unfinished report. Another network, seed or setting has another folder."""
-    return as_path(work) / hashlib.sha256(json.dumps(run).encode()).hexdigest()[:16]
-
-
-def evaluate(network: str | Path, images: int, seed: int, work: str | Path, progress: bool = True) -> dict:
-    """The report card of the network in a folder, on `images` samples at default settings.
-
-    The samples have the labels of the first test images, so that no measure can differ by the mix of digits.
-    Finished parts are kept in a folder of this run in `work`: after an interruption the same call resumes.
-    Raises `ValueError` if `images` isn't in 500..10000 (there are 10,000 test images), or if the network can't be
-    loaded.
-    """
-    check_whole("images", images, 500, 10_000)
-    network = folder_of(network)
-    denoiser = load_digits_denoiser(network)
-    run = describe_run(network, denoiser, images, seed)
-    work = work_folder(run, work)
-    with held(work):
-        figures = _measure(denoiser, images, seed, work, progress)
-    return {**run, **figures}
-
-
-def _measure(denoiser: Denoiser, images: int, seed: int, work: Path, progress: bool) -> dict:
-    figures_file = work / "figures.json"
-    figures: dict[str, Any] = _kept(_figures, figures_file) if figures_file.exists() else {"seconds": {}}
-    labels = load_mnist().test_labels[:images].astype(np.int32)
-    started = time.monotonic()
-    drawn = _draw(denoiser, labels, seed, work, progress)
-    figures["seconds"]["sampling"] = figures["seconds"].get("sampling", 0) + round(time.monotonic() - started)
-    evaluation = Evaluation(drawn, labels, seed)
-    for name, measure in MEASURES.items():
-        if name not in figures:
-            started = time.monotonic()
-            figures[name] = measure(evaluation)
-            figures["seconds"][name] = round(time.monotonic() - started)
-            write_record(figures_file, figures)
-            if progress:
-                print(f"{name}: {figures['seconds'][name]} s", flush=True)
-    return figures
-
-
-def _draw(denoiser: Denoiser, labels: np.ndarray, seed: int, work: Path, progress: bool) -> np.ndarray:
-    chunks = []
-    for start in progress_bar(range(0, len(labels), CHUNK), unit="chunk", shown=progress):
-        file, sample_ids = work / f"images-{start:05d}.npy", np.arange(start, min(start + CHUNK, len(labels)))
-        if not file.exists():
-            with atomic_write(file) as temporary:
-                np.save(temporary, sample(denoiser, labels[sample_ids], seed=seed, sample_ids=sample_ids).images)
-        chunks.append(_kept(read_array, file))
-        if chunks[-1].shape != (len(sample_ids), 28, 28, 1):
-            raise ValueError(f"{file} is damaged (its shape is {chunks[-1].shape}); delete it to make it again.")
-    return np.concatenate(chunks)  # (n, 28, 28, 1)
-
-
-def _figures(file: Path) -> dict:
-    figures = read_record(file)
-    if not isinstance(seconds := figures["seconds"], dict):
-        raise ValueError("its seconds aren't numbers by name")
-    for name, value in seconds.items():
-        check_number(name, value, 0)
-    return figures
-
-
-def _kept(read: Callable[[Path], Any], file: Path) -> Any:  # noqa: ANN401
-    """The content of a file of an interrupted report. Raises `ValueError` if it is damaged."""
-    try:
-        return read(file)
-    except Exception as error:  # a damaged array can raise almost anything
-        raise ValueError(f"{file} is damaged ({reason(error)}); delete it to make it again.") from error
 
 
 def load_report(network: str | Path = PRETRAINED) -> dict:
@@ -149,22 +66,29 @@ def load_report(network: str | Path = PRETRAINED) -> dict:
 
 def report_rows(report: dict) -> list[tuple[str, str]]:
     """(measure, figure with its interval) for each line of the report card."""
-    digits, clip, frechet, cover = (report[name] for name in ("digits", "clip", "frechet", "coverage"))
+    digits, clip, critic, value = (report[name] for name in ("digits", "clip", "critic", "training_value"))
     worst = min(range(10), key=lambda digit: digits["per_digit"][digit]["share"])
-    value = report["training_value"]
+    frechet, shares = critic["frechet"], Neighbourhood._fields
     distances = f"{frechet['distance']:.3f} over {frechet['floor']:.3f} +- {frechet['floor_spread']:.3f}"
+    by_pixels = [f"{name} {report['components'][name]['share']:.1%}" for name in shares]
     rows = {
         "generated images": f"{report['images']:,}",
         "digit accuracy, by a classifier that took no part in tuning": _percent(digits),
         "lowest accuracy of a single digit": f"{digits['per_digit'][worst]['share']:.1%} ({worst})",
         "zero-shot accuracy of digit-clip": _percent(clip["generated"]),
         "zero-shot accuracy of digit-clip on the real test digits": _percent(clip["real"]),
-        "R: Frechet distance relative to that of real images": f"{frechet['ratio']:.2f}",
+        "R: Frechet distance relative to that of real images": f"{frechet['ratio']:.2f} +- {frechet['spread']:.2f}",
         "the two distances, the second with its spread over five draws": distances,
-        "coverage, relative to that of real images": f"{cover['share']:.1%}",
+        **{f"{name}, relative to that of real images": f"{critic[name]['share']:.1%}" for name in shares},
+        "the same by the pixels' principal components, which no network has taught": ", ".join(
+            [f"R {report['components']['frechet']['ratio']:.2f}", *by_pixels]
+        ),
         "accuracy on real digits of a CNN trained on them": f"{value['generated']:.2%}",
         "accuracy of a CNN trained on as many real digits": f"{value['real']:.2%}",
     }
+    for name, share in report["rule"].items():
+        beside = f"{_percent(share['generated'])}, real {share['real']['share']:.1%}"
+        rows[f"digits whose {name} is above {RULE[name]:g}, against MNIST's rule"] = beside
     for space, found in report["copies"].items():
         low, high = found["auc_interval"]
         closer = {"share": found["share_closer"], "interval": found["share_closer_interval"]}

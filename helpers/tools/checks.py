@@ -72,6 +72,16 @@ def check_finite(name: str, values: np.ndarray, dimensions: int, dtype: type | N
     return values
 
 
+def check_pair(
+    name: str, points: np.ndarray, other: str, others: np.ndarray, dtype: type | None = np.float64
+) -> list[np.ndarray]:
+    """Points `(n, d)` and others `(m, d)` by `check_finite`. Raises `ValueError` for a differing d too."""
+    points, others = check_finite(name, points, 2, dtype), check_finite(other, others, 2, dtype)
+    if points.shape[1] != others.shape[1]:
+        raise ValueError(f"{name} must have {others.shape[1]} columns like {other}, not {points.shape[1]}.")
+    return [points, others]
+
+
 def in_model_range(images: np.ndarray) -> bool:
     """True if all values are in [-1, 1], up to rounding, and none is NaN."""
     return bool(np.all(np.abs(images) <= 1.001))

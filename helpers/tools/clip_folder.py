@@ -1,6 +1,8 @@
 """A folder with a CLIP that may be anyone's: looked at before transformers builds what it describes."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from helpers.tools.files import as_file, read_record, settle, sha256_of_file
@@ -11,6 +13,43 @@ LARGEST = {"num_hidden_layers": 64, "hidden_size": 4_096, "intermediate_size": 1
 LARGEST |= {"num_attention_heads": 64, "image_size": 1_024, "patch_size": 64, "vocab_size": 500_000}
 LARGEST |= {"max_position_embeddings": 4_096, "num_channels": 3}
 PICTURE = ("size", "crop_size")  # in a preprocessor_config.json: pixels, or a dictionary of them
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' progress bars and advice on loading, which would end up in a notebook's outputs."""
+    from transformers import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def cached_folder(name: str) -> str | None:
+    """The folder of a repository in the hub's cache. `from_pretrained` would find it too, but ask the hub first."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except ValueError:  # not a name that the hub could have
+        return None
+    return str(Path(config).parent) if isinstance(config, str) else None
+
+
+def fetched_folder(name: str) -> str:
+    """The folder of a repository whose files were just fetched from the hub."""
+    from huggingface_hub import snapshot_download
+
+    folder = snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors"])
+    if not list(Path(folder).glob("*.safetensors")):  # older repositories have their weights in this form alone
+        snapshot_download(name, allow_patterns=["pytorch_model*.bin"])
+    return folder
 
 
 def check_clip_folder(folder: Path) -> None:

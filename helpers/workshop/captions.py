@@ -3,9 +3,10 @@
 import string
 
 import numpy as np
+from skimage.measure import moments_central
 
 from helpers.evaluation.clip import NUMERALS, WORDS
-from helpers.evaluation.strokes import slant, stroke_width
+from helpers.evaluation.strokes import INK, skeleton_length
 
 # A caption is an opening, a subject and an ending. Every batch draws one of each, so that its captions differ only in
 # what they say about the image: then a caption of another image is really wrong, and an identical one really right.
@@ -23,8 +24,24 @@ ENDINGS = (
 )  # fmt: skip
 THIN, THICK = ("with thin strokes", "written with a fine pen"), ("with thick strokes", "written with a bold pen")
 LEFT, RIGHT = ("leaning left", "slanted to the left"), ("leaning right", "slanted to the right")
-# Thirds of the training images, in pixels and as a tangent: see `strokes`.
+# Thirds of the training images, in pixels and as a tangent.
 WIDTH_LIMITS, SLANT_LIMITS = (2.5, 3.25), (0.03, 0.3)
+
+
+def stroke_width(picture: np.ndarray) -> float:
+    """Area over skeleton length, in pixels: the thickness of the pen. `(28, 28)` uint8."""
+    return float((picture >= INK).sum() / max(skeleton_length(picture), 1))
+
+
+def slant(picture: np.ndarray) -> float:
+    """The tangent of the strokes' lean from the upright, positive to the right. `(28, 28)` uint8; 0 for no ink.
+
+    The slope of the line through each row's centre of mass, by least squares, from the second moments.
+    """
+    if not picture.any():
+        return 0.0
+    moments = moments_central(picture.astype(float), order=2)
+    return float(-moments[1, 1] / moments[2, 0])  # rows count downwards
 
 
 def describe(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -100,6 +100,6 @@ def run(name: str, seed: int, minutes: float, yardstick: Yardstick, out: Path) -
     row["images_per_second"] = round(config.batch_size * config.steps / (60 * minutes))
     for scale in GUIDANCE_SCALES:
         quality = yardstick.measure(denoiser, SamplerSettings("dpm++", 10, 0.0, scale, None))
-        for measure in ("accuracy", "ratio", "coverage"):
+        for measure in ("accuracy", "ratio", "coverage", "density"):
             row[f"{measure}_at_{scale:g}"] = round(getattr(quality, measure), 4)
     return row | {"question": recipe.question}

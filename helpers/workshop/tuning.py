@@ -1,8 +1,9 @@
 """Choosing the sampler: which solver, how many steps, how much guidance. The test set takes no part.
 
-Accuracy alone would choose the strongest guidance, so R and coverage (see `metrics`) stand beside it. All three use the
-classifier "features"; "judge" takes no part in any choice. Finally the best settings of each table and interval train a
-CNN that is tested on real images: variety that their digits lack, it can't learn. `python -m helpers tune` runs it.
+Accuracy alone would choose the strongest guidance, so R, coverage and density (see `metrics` and `neighbours`) stand
+beside it. All four use the classifier "features"; "judge" and "critic" take no part in any choice. Finally the best
+settings of each table and interval train a CNN that is tested on real images: variety that their digits lack, it can't
+learn. `python -m helpers tune` runs it.
 
 The reference isn't the 5,000 validation images. They are the last of the file and differ from all others (`--blocks`
 prints by how much), so digits close to them aren't close to MNIST. The reference is drawn from a random half of the
@@ -54,12 +55,13 @@ FINALIST_NFE = 32  # at most: a 10x10 grid in less than two seconds on two cores
 
 
 class Quality(NamedTuple):
-    """The quality of a setting, against training images. `ratio` and `coverage` only compare at equally many images."""
+    """The quality of a setting, against training images. R, coverage and density compare only at equal `images`."""
 
     nfe: int  # network passes per image: two a step where guidance acts
     accuracy: float  # share that "features" classifies as requested, in [0, 1]
     ratio: float  # R: Frechet distance over that of real training images
     coverage: float  # share of training images near a sample, over the share near another real image
+    density: float  # how many training images are near a sample, over how many are near another real image
     spread: float  # between images of one digit: see `pixel_spread`
     taught: float | None = None  # accuracy of CNNs trained on the samples, if asked for
 
@@ -106,12 +108,13 @@ class Yardstick:
     def measure(self, denoiser: Denoiser, settings: SamplerSettings, seed: int = 0, teach: bool = False) -> Quality:
         """Draw one sample for each label and compare them. `teach` also trains CNNs on them."""
         images = sample(denoiser, self.labels, settings, seed=seed).images
-        features = extract_features(self.network, images)
+        found = self.reference.compare(extract_features(self.network, images))
         return Quality(
             nfe=settings.nfe(denoiser.schedule),
             accuracy=digit_accuracy(self.network, images, self.labels),
-            ratio=self.reference.frechet(features).ratio,
-            coverage=self.reference.coverage(features)["share"],
+            ratio=found["frechet"]["ratio"],
+            coverage=found["coverage"]["share"],
+            density=found["density"]["share"],
             spread=pixel_spread(images, self.labels),
             taught=self.taught(images) if teach else None,
         )

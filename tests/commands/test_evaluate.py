@@ -4,8 +4,9 @@ import pytest
 
 from helpers.__main__ import main
 from helpers.checkpoints import save_denoiser
-from helpers.evaluation.report_card import REPORT, RUN, work_folder
+from helpers.evaluation.report_card import REPORT, RUN
 from helpers.tools.files import read_record
+from helpers.workshop.reporting import work_folder
 from tests.conftest import OF_DIGITS
 from tests.repository.disk import read_only
 
@@ -44,7 +45,7 @@ def evaluated(monkeypatch):
         (folder / "figures.json").touch()
         return runs[-1] | {"number": len(runs)}
 
-    monkeypatch.setattr("helpers.evaluation.report_card.evaluate", evaluate)
+    monkeypatch.setattr("helpers.workshop.reporting.evaluate", evaluate)
     monkeypatch.setattr(
         "helpers.evaluation.report_card.report_rows", lambda report: [("images", str(report["images"]))]
     )
@@ -86,7 +87,7 @@ def test_a_report_that_another_process_wrote_in_the_meantime_stays(network, eval
         (network / REPORT).write_text("of another process", encoding="utf-8")
         return {"images": images}
 
-    monkeypatch.setattr("helpers.evaluation.report_card.evaluate", slow)
+    monkeypatch.setattr("helpers.workshop.reporting.evaluate", slow)
     assert main(["evaluate", str(network)]) == 2
     assert "exists already" in capsys.readouterr().err
     assert (network / REPORT).read_text(encoding="utf-8") == "of another process"
@@ -104,7 +105,7 @@ def test_ctrl_c_keeps_what_is_finished(network, monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("helpers.evaluation.report_card.evaluate", interrupted)
+    monkeypatch.setattr("helpers.workshop.reporting.evaluate", interrupted)
     assert main(["evaluate", str(network), "--work", "kept"]) == 130
     assert capsys.readouterr().err == "Stopped. kept keeps what is finished; the same command resumes.\n"
     assert not (network / REPORT).exists()

@@ -32,21 +32,24 @@ def trained(tmp_path, monkeypatch):
     return trainings
 
 
-def test_both_are_trained_into_runs(trained, tmp_path, capsys):
+def test_all_are_trained_into_runs(trained, tmp_path, capsys):
     assert main(["train-classifiers", "--epochs", "2", "--seed", "5"]) == 0
-    assert trained == [("features", 2, 5), ("judge", 2, 5)]
+    assert trained == [("features", 2, 5), ("judge", 2, 5), ("critic", 2, 5)]
     assert (tmp_path / "runs" / "classifiers" / "judge.json").exists()
-    assert capsys.readouterr().out == "features {'test_accuracy': 0.99}\njudge {'test_accuracy': 0.99}\n"
+    shown = capsys.readouterr().out
+    assert shown == "".join(f"{role} {{'test_accuracy': 0.99}}\n" for role in ("features", "judge", "critic"))
 
 
 def test_finished_classifiers_are_replaced_only_on_request(trained, tmp_path, capsys):
-    (tmp_path / "features.json").write_text("finished", encoding="utf-8")
+    for role in ("features", "judge"):
+        (tmp_path / f"{role}.json").write_text("finished", encoding="utf-8")
     assert main(["train-classifiers", "--out", str(tmp_path)]) == 0
-    assert trained == [("judge", 16, 0)] and (tmp_path / "features.json").read_text(encoding="utf-8") == "finished"
+    assert trained == [("critic", 4, 0)]
+    assert all((tmp_path / f"{role}.json").read_text(encoding="utf-8") == "finished" for role in ("features", "judge"))
     assert main(["train-classifiers", "--out", str(tmp_path)]) == 2
-    assert "holds both classifiers: choose another --out, or add --replace." in capsys.readouterr().err
+    assert "holds all classifiers: choose another --out, or add --replace." in capsys.readouterr().err
     assert main(["train-classifiers", "--out", str(tmp_path), "--replace"]) == 0
-    assert trained[1:] == [("features", 16, 0), ("judge", 16, 0)]
+    assert trained[1:] == [("features", 16, 0), ("judge", 16, 0), ("critic", 4, 0)]
     assert (tmp_path / "features.json").read_text(encoding="utf-8") != "finished"
 
 
@@ -69,7 +72,10 @@ def test_an_interrupted_training_resumes_with_the_same_recipe_only(trained, monk
     assert len(backups) == 2
 
 
-@pytest.mark.parametrize(("stopped_at", "left"), [("features", ["features", "judge"]), ("judge", ["judge"])])
+@pytest.mark.parametrize(
+    ("stopped_at", "left"),
+    [("features", ["features", "judge", "critic"]), ("judge", ["judge", "critic"]), ("critic", ["critic"])],
+)
 def test_an_interrupted_replacement_resumes_where_it_stopped(trained, tmp_path, monkeypatch, stopped_at, left):
     assert main(["train-classifiers", "--out", "out"]) == 0
     train = classifier_training.train_classifier
@@ -98,11 +104,11 @@ def test_a_second_training_is_refused_and_told_who_holds_the_folder(trained, tmp
 
 def test_new_classifiers_that_are_complete_count_as_finished(trained, tmp_path, capsys):
     """After a power cut before they were moved into their places."""
-    for role in ("features", "judge"):
+    for role in ("features", "judge", "critic"):
         (tmp_path / "out" / READY).mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / READY / f"{role}.json").write_text("finished", encoding="utf-8")
     assert main(["train-classifiers", "--out", "out"]) == 2
-    assert "holds both classifiers" in capsys.readouterr().err and trained == []
+    assert "holds all classifiers" in capsys.readouterr().err and trained == []
     assert (tmp_path / "out" / "judge.json").read_text(encoding="utf-8") == "finished"
 
 

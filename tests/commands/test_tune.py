@@ -20,7 +20,7 @@ def measured(tmp_path, monkeypatch):
 
         def measure(self, denoiser, setting, seed, teach):
             settings.append(setting)
-            return Quality(20, len(settings) / 1000, 2.0, 1.0, 0.1, 0.5 if teach else None)
+            return Quality(20, len(settings) / 1000, 2.0, 1.0, 0.9, 0.1, 0.5 if teach else None)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuning, "Yardstick", Counting)

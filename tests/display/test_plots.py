@@ -8,7 +8,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from helpers.display.plots import show_curve, show_filmstrip, show_images, show_matrices, show_pipeline, show_unet
+from helpers.display.plots import (
+    show_curve,
+    show_filmstrip,
+    show_histograms,
+    show_images,
+    show_matrices,
+    show_pipeline,
+    show_unet,
+)
 from helpers.unet import UNetConfig
 
 
@@ -45,6 +53,28 @@ def test_curves_are_named_and_labelled():
     axis = show_curve(np.arange(3), {"a": np.ones(3), "b": np.zeros(3)}, "step t", "loss").axes[0]
     assert [line.get_label() for line in axis.lines] == ["a", "b"]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("step t", "loss")
+
+
+def test_histograms_are_shares_of_each_set_in_common_bins():
+    real = {"size": np.array([19, 20, 20, 20]), "centre": np.linspace(0, 0.5, 50)}
+    generated = {"size": np.array([18, 21]), "centre": np.linspace(0, 1.5, 80)}
+    figure = show_histograms({"real": real, "generated": generated}, {"size": 20, "centre": 0.6})
+    size, centre = figure.axes
+    assert [axis.get_xlabel() for axis in figure.axes] == ["size", "centre"]
+    assert [text.get_text() for text in size.get_legend().get_texts()] == ["real", "generated"]
+    for axis, limit in ((size, 20.5), (centre, 0.6)):  # whole numbers have bars from half to half
+        assert set(axis.lines[0].get_xdata()) == {limit}
+
+    def outline(axis, number):  # the heights of a step histogram's bars
+        return axis.patches[number].get_xy()[1:-1:2, 1]
+
+    np.testing.assert_allclose(outline(size, 0), [0, 0.25, 0.75, 0])  # 18, 19, 20, 21
+    np.testing.assert_allclose(outline(size, 1), [0.5, 0, 0, 0.5])
+    edges = [patch.get_xy()[:, 0] for patch in centre.patches]
+    np.testing.assert_array_equal(*edges)
+    assert outline(centre, 0).sum() == pytest.approx(1) and (outline(centre, 0)[edges[0][1:-1:2] > 0.55] == 0).all()
+    with pytest.raises(ValueError, match=r"measured\['generated'\] must hold 'size'"):
+        show_histograms({"real": real, "generated": {"centre": [1.0]}}, {"size": 20})
 
 
 def test_matrices_stand_side_by_side():

@@ -13,10 +13,9 @@ def few_images(mnist: Mnist) -> Mnist:
 
 @pytest.fixture(scope="module")
 def few_mnist(mnist):
-    """The few images, which `measures` and `report_card` take for all of MNIST while a module's tests run."""
+    """The few images, which `measures` takes for all of MNIST while a module's tests run."""
     few = few_images(mnist)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("helpers.data.VALIDATION_IMAGES", 500)
-        for module in ("measures", "report_card"):
-            patch.setattr(f"helpers.evaluation.{module}.load_mnist", lambda: few)
+        patch.setattr("helpers.evaluation.measures.load_mnist", lambda: few)
         yield few

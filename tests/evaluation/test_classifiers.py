@@ -1,4 +1,4 @@
-"""Both classifiers are as good as recorded and differ from each other; accuracy and spread of known images."""
+"""The classifiers are as good as recorded and differ from one another; accuracy and spread of known images."""
 
 import json
 
@@ -40,7 +40,7 @@ def recorded_accuracy(role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_classifiers_recognise_test_images(classifiers, role, some):
-    assert recorded_accuracy(role) >= 0.995
+    assert recorded_accuracy(role) >= {"features": 0.995, "judge": 0.995, "critic": 0.99}[role]
     assert digit_accuracy(classifiers[role], *some) == pytest.approx(recorded_accuracy(role), abs=5e-3)
 
 
@@ -51,9 +51,9 @@ def test_the_recorded_accuracy_is_that_on_the_whole_test_set(classifiers, role, 
     assert accuracy == pytest.approx(recorded_accuracy(role), abs=5e-4)
 
 
-def test_the_two_classifiers_are_small_and_differ(classifiers):
-    shapes = [[weight.shape for weight in classifier.get_weights()] for classifier in classifiers.values()]
-    assert shapes[0] != shapes[1]
+def test_the_classifiers_are_small_and_differ(classifiers):
+    shapes = {str([weight.shape for weight in classifier.get_weights()]) for classifier in classifiers.values()}
+    assert len(shapes) == len(ROLES) == 3
     assert sum(file.stat().st_size for file in CLASSIFIERS.iterdir()) <= 3_000_000
 
 
@@ -63,6 +63,18 @@ def test_the_last_layer_decides_from_the_features(classifiers, some):
     kernel, bias = features.layers[-1].get_weights()
     assert found.shape == (700, 96)
     np.testing.assert_array_equal(np.argmax(found @ kernel + bias, axis=1), classify(features, images))
+
+
+def test_the_critic_sees_digits_off_the_centre_and_features_hardly_does(classifiers, some):
+    """By how far the features of a digit move when it moves by one pixel, in distances between two digits."""
+    images, moved = some[0].numpy(), np.roll(some[0], 1, axis=2)
+    step = {}
+    for role in ("features", "critic"):
+        features = extract_features(classifiers[role], images)
+        there = extract_features(classifiers[role], moved)
+        between = np.linalg.norm(features - np.roll(features, 1, axis=0), axis=1).mean()
+        step[role] = np.linalg.norm(there - features, axis=1).mean() / between
+    assert step["critic"] > 1.5 * step["features"]
 
 
 def test_accuracy_is_the_share_of_matches(judge, some):
@@ -90,4 +102,4 @@ def test_refused_images_labels_and_roles(judge):
     with pytest.raises(ValueError, match="each digit at least twice"):
         pixel_spread(np.zeros((40, 28, 28, 1)), np.zeros(40, int))
     with pytest.raises(ValueError, match="role must be"):
-        build_classifier("critic")
+        build_classifier("jury")

@@ -1,28 +1,15 @@
-"""The report card: complete, of the pre-trained weights, resumable, and shown as it is. Its measures: test_measures."""
+"""The report card: complete, of the pre-trained weights, and shown as it is. Its measures: test_measures."""
 
-import json
-import os
 import shutil
 
-import numpy as np
 import pytest
 
 from helpers.checkpoints import PRETRAINED, PRETRAINED_NOISE, load_denoiser, save_denoiser
-from helpers.evaluation import measures, report_card
+from helpers.evaluation import report_card
 from helpers.evaluation.measures import MEASURES
-from helpers.evaluation.report_card import (
-    REPORT,
-    RUN,
-    describe_run,
-    evaluate,
-    load_report,
-    markdown_table,
-    report_rows,
-    work_folder,
-)
-from helpers.sampling.sampler import SamplerSettings, Samples, sample
+from helpers.evaluation.report_card import REPORT, RUN, describe_run, load_report, markdown_table, report_rows
+from helpers.sampling.sampler import SamplerSettings
 from helpers.tools.files import read_record, sha256_of_file, write_record
-from helpers.tools.locks import held
 from tests.conftest import OF_DIGITS, said
 
 NETWORKS = (PRETRAINED, PRETRAINED_NOISE)
@@ -64,52 +51,6 @@ def test_a_report_of_another_sampler_is_refused(monkeypatch):
         load_report()
 
 
-def test_an_unfinished_report_belongs_to_one_run(pretrained):
-    runs = [
-        describe_run(network, denoiser, images, seed)
-        for network, denoiser in pretrained.items()
-        for images in (500, 1000)
-        for seed in (0, 1)
-    ]
-    assert len({work_folder(run, "work") for run in runs}) == 8
-
-
-def test_an_interrupted_report_resumes_where_it_stopped(network, tmp_path, monkeypatch, few_mnist):
-    """Ctrl-C while the second chunk is drawn, then in the second measure: nothing finished is made again."""
-    calls, interruptions = [], {"sample 250", "second"}
-
-    def note(call):
-        calls.append(call)
-        if call in interruptions:
-            interruptions.remove(call)
-            raise KeyboardInterrupt
-
-    def draw(denoiser, labels, *, seed, sample_ids):
-        note(f"sample {sample_ids[0]}")
-        np.testing.assert_array_equal(labels, few_mnist.test_labels[sample_ids])
-        return Samples(sample_ids.reshape(-1, 1, 1, 1) * np.ones((1, 28, 28, 1), np.float32), None)
-
-    def measure(name):
-        def of(images):
-            note(name)
-            return {"last": float(images[-1].mean())}
-
-        return of
-
-    monkeypatch.setattr(report_card, "CHUNK", 250)
-    monkeypatch.setattr(report_card, "sample", draw)
-    monkeypatch.setattr(report_card, "Evaluation", lambda images, labels, seed: images)
-    monkeypatch.setattr(report_card, "MEASURES", {name: measure(name) for name in ("first", "second")})
-    arguments = (network, 500, 3, tmp_path / "work", False)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            evaluate(*arguments)
-    report = evaluate(*arguments)
-    assert calls == ["sample 0", "sample 250", "sample 250", "first", "second", "second"]
-    assert report["first"] == report["second"] == {"last": 499.0}
-    assert report["images"] == 500 and report["seed"] == 3
-
-
 def test_a_report_is_loaded_beside_its_weights_if_it_is_complete(network):
     report = load_report() | {"weights_sha256": sha256_of_file(network / "unet.weights.h5")}
     write_record(network / REPORT, report)
@@ -139,14 +80,16 @@ DAMAGES = {
     "half an interval": changed("digits", "interval", value=[0.9]),
     "a text for an interval": changed("digits", "interval", value="90"),
     "None for an interval": changed("clip", "generated", value=None),
-    "a number for the distances": changed("frechet", value=3.0),
-    "NaN for a distance": changed("frechet", "distance", value=float("nan")),
-    "a list for the coverage": changed("coverage", "share", value=[1]),
+    "a number for the distances": changed("critic", "frechet", value=3.0),
+    "NaN for a distance": changed("critic", "frechet", "distance", value=float("nan")),
+    "a list for the coverage": changed("critic", "coverage", "share", value=[1]),
+    "no density by components": lambda report: report["components"].pop("density"),
+    "a rule that MNIST doesn't have": changed("rule", "colour", value={"generated": {}, "real": {}}),
     "no value": changed("training_value", value={}),
     "a text for the images": changed("images", value="10,000"),
     "a list for the copies": changed("copies", value=[1]),
     "a text for the copies": changed("copies", value={"pixels": "none"}),
-    "infinity": changed("frechet", "ratio", value=float("inf")),
+    "infinity": changed("critic", "frechet", "ratio", value=float("inf")),
     "another version": lambda report: report.pop("copies"),
     "no weights": lambda report: report.pop("weights_sha256"),
     "a number for the weights": changed("weights_sha256", value=7),
@@ -169,57 +112,13 @@ def test_a_report_of_another_form_ends_in_one_sentence(damage, tmp_path):
     assert said(raised).startswith(str(tmp_path / REPORT)) and said(raised).endswith(advice) and len(said(raised)) < 500
 
 
-@pytest.mark.parametrize("seconds", [None, [], 3, {"sampling": "3"}, {"sampling": float("nan")}, {"first": -1}])
-def test_unfinished_figures_of_another_form(seconds, network, tmp_path):
-    run = describe_run(network, load_denoiser(network), 500, 0)
-    write_record(work_folder(run, tmp_path) / "figures.json", {"seconds": seconds})
-    with pytest.raises(ValueError, match="figures.json is damaged .*; delete it to make it again") as raised:
-        evaluate(network, 500, 0, tmp_path, progress=False)
-    said(raised)
-
-
-@pytest.mark.parametrize(
-    "array",
-    [np.zeros(3), np.zeros((499, 28, 28, 1), np.float32), np.array("text"), np.zeros((500, 28, 28, 3), np.float32)],
-    ids=lambda array: str(array.shape),
-)
-def test_unfinished_images_of_another_form(array, network, tmp_path):
-    work = work_folder(describe_run(network, load_denoiser(network), 500, 0), tmp_path)
-    work.mkdir(parents=True)
-    np.save(work / "images-00000.npy", array)
-    with pytest.raises(ValueError, match="images-00000.npy is damaged .*; delete it to make it again") as raised:
-        evaluate(network, 500, 0, tmp_path, progress=False)
-    said(raised)
-
-
-def test_a_second_evaluation_of_the_same_is_refused(network, tmp_path):
-    work = work_folder(describe_run(network, load_denoiser(network), 500, 0), tmp_path)
-    with held(work), pytest.raises(ValueError, match=f"is in use by process {os.getpid()} on ") as raised:
-        evaluate(network, 500, 0, tmp_path, progress=False)
-    said(raised)
-
-
-@pytest.mark.slow  # test_measures has each of the measures
-def test_a_report_holds_every_measure_and_can_be_loaded(network, tmp_path, monkeypatch, few_mnist):
-    monkeypatch.setattr(measures, "training_value", lambda *_, **__: 0.5)  # would train four classifiers
-    two_steps = lambda *arguments, **options: sample(*arguments, SamplerSettings(steps=2), **options)  # noqa: E731
-    monkeypatch.setattr(report_card, "sample", two_steps)
-    report = evaluate(network, 500, 0, tmp_path / "work", progress=False)
-    write_record(network / REPORT, report)
-    assert load_report(network) == json.loads(json.dumps(report))
-    assert {"500", "50.00%"} <= set(dict(report_rows(report)).values())
-
-
-def test_refused_before_any_work(network, tmp_path):
-    with pytest.raises(ValueError, match=r"images must be a whole number in 500\.\.10000, not 100"):
-        evaluate(network, 100, 0, tmp_path / "work")
-    with pytest.raises(ValueError, match="is not a trained network"):
-        evaluate(tmp_path, 500, 0, tmp_path / "work")
-    assert not (tmp_path / "work").exists()
-
-
 def share(value):
     return {"share": value, "interval": (value - 0.01, value + 0.01)}
+
+
+def of_neighbours(*shares):
+    names = ("coverage", "density", "precision", "recall")
+    return {name: {"generated": 0.9, "real": 0.97, "share": found} for name, found in zip(names, shares, strict=True)}
 
 
 def test_every_row_shows_its_own_figure():
@@ -230,8 +129,19 @@ def test_every_row_shows_its_own_figure():
         "images": 1234,
         "digits": share(0.95) | {"per_digit": [share(0.91 - 0.01 * abs(digit - 3)) for digit in range(10)]},
         "clip": {"generated": share(0.8), "real": share(0.85)},
-        "frechet": {"distance": 2.5, "floor": 2.0, "floor_spread": 0.125, "ratio": 1.25},
-        "coverage": {"generated": 0.9, "real": 0.97, "share": 0.928},
+        "critic": {
+            "frechet": {"distance": 2.5, "floor": 2.0, "floor_spread": 0.125, "ratio": 1.25, "spread": 0.09},
+            **of_neighbours(0.928, 0.737, 0.946, 0.955),
+        },
+        "components": {
+            "frechet": {"distance": 2.9, "floor": 2.0, "floor_spread": 0.125, "ratio": 1.45, "spread": 0.19},
+            **of_neighbours(0.828, 0.637, 0.846, 0.855),
+        },
+        "rule": {
+            "displacement in pixels": {"generated": share(0.48), "real": share(0.003)},
+            "longest side in pixels": {"generated": share(0.23), "real": share(0.002)},
+            "number of pieces": {"generated": share(0.08), "real": share(0.031)},
+        },
         "training_value": {"generated": 0.97, "real": 0.98},
         "copies": {"features": copies | {"flagged": False}, "pixels": others | {"flagged": True}},
     }
@@ -241,11 +151,18 @@ def test_every_row_shows_its_own_figure():
         "85.0% (9)",
         "80.00% (79.00% to 81.00%)",
         "85.00% (84.00% to 86.00%)",
-        "1.25",
+        "1.25 +- 0.09",
         "2.500 over 2.000 +- 0.125",
         "92.8%",
+        "73.7%",
+        "94.6%",
+        "95.5%",
+        "R 1.45, coverage 82.8%, density 63.7%, precision 84.6%, recall 85.5%",
         "97.00%",
         "98.00%",
+        "48.00% (47.00% to 49.00%), real 0.3%",
+        "23.00% (22.00% to 24.00%), real 0.2%",
+        "8.00% (7.00% to 9.00%), real 3.1%",
         "0.510 (0.490 to 0.530)",
         "1.20% (0.80% to 2.00%)",
         "0.610 (0.590 to 0.630)",
@@ -253,15 +170,18 @@ def test_every_row_shows_its_own_figure():
     ]
     names = [name for name, _ in report_rows(report)]
     assert "of digit-clip on the real test digits" in names[4] and "real" not in names[3]
-    assert names[8].endswith("on real digits of a CNN trained on them") and "as many real digits" in names[9]
-    assert ["features" in name for name in names[10:]] == [True, True, False, False]
+    assert [name.partition(",")[0] for name in names[7:11]] == ["coverage", "density", "precision", "recall"]
+    assert names[12].endswith("on real digits of a CNN trained on them") and "as many real digits" in names[13]
+    limits = [name.removesuffix(", against MNIST's rule").rpartition(" is above ")[2] for name in names[14:17]]
+    assert limits == ["0.6", "20", "1"] and "displacement in pixels" in names[14]
+    assert ["features" in name for name in names[17:]] == [True, True, False, False]
 
 
 def test_the_table_shows_what_the_report_holds():
     report = load_report()
     rows = dict(report_rows(report))
     assert rows["generated images"] == "10,000"
-    for shown in (f"{report['digits']['share']:.2%}", f"{report['frechet']['ratio']:.2f}"):
+    for shown in (f"{report['digits']['share']:.2%}", f"{report['critic']['frechet']['ratio']:.2f}"):
         assert any(figure.startswith(shown) for figure in rows.values())
     table = markdown_table({"one": report, "other": report})
     assert table.startswith("| measure | one | other |\n| --- | --- | --- |\n")

@@ -54,7 +54,7 @@ def between(markers: tuple[str, str], text: str, table: str) -> str:
 
 
 def summary(report: dict) -> str:
-    """Five figures of a report card, each beside that of real digits."""
+    """Six figures of a report card, each beside that of real digits."""
     judge, clip, value = read_record(CLASSIFIERS / "judge.json"), report["clip"], report["training_value"]
     rows = {
         "measure": ("generated digits", "real digits"),
@@ -67,8 +67,9 @@ def summary(report: dict) -> str:
             f"{clip['generated']['share']:.2%}",
             f"{clip['real']['share']:.2%}",
         ),
-        "R: Frechet distance relative to that of real images": (f"{report['frechet']['ratio']:.2f}", "1"),
-        "coverage, relative to that of real images": (f"{report['coverage']['share']:.1%}", "100%"),
+        "R: Frechet distance relative to that of real images": (f"{report['critic']['frechet']['ratio']:.2f}", "1"),
+        "coverage, relative to that of real images": (f"{report['critic']['coverage']['share']:.1%}", "100%"),
+        "density, relative to that of real images": (f"{report['critic']['density']['share']:.1%}", "100%"),
         "accuracy on real digits of a CNN trained on them": (f"{value['generated']:.2%}", f"{value['real']:.2%}"),
     }
     return "".join(f"| {measure} | {generated} | {real} |\n" for measure, (generated, real) in rows.items())

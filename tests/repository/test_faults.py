@@ -25,7 +25,7 @@ from helpers.data import DataError, load_mnist
 from helpers.diffusion import cosine_schedule
 from helpers.evaluation.classifiers import CLASSIFIERS, build_classifier, load_classifier
 from helpers.evaluation.clip import DIGIT_CLIP, ClipUnavailable, load_clip
-from helpers.evaluation.report_card import describe_run, evaluate, load_report, work_folder
+from helpers.evaluation.report_card import describe_run, load_report
 from helpers.sampling.labels import MOST_DIGITS
 from helpers.tools.arrays import load_checkpoint, save_checkpoint
 from helpers.tools.files import ASSETS, read_record, write_record, write_rows
@@ -33,6 +33,7 @@ from helpers.unet import build_denoiser
 from helpers.workshop import classifier_training
 from helpers.workshop.classifier_training import save_classifier
 from helpers.workshop.digit_clip import DigitClipConfig, DigitClipTrainer, save_digit_clip
+from helpers.workshop.reporting import evaluate, work_folder
 from tests.benchmarks.processes import alone, peak_memory
 from tests.conftest import OF_DIGITS, TINY, said
 from tests.maintenance.kill_and_resume import count_survivors, end_server

@@ -10,14 +10,12 @@ from helpers.evaluation.classifiers import classify, digit_accuracy, extract_fea
 from helpers.evaluation.clip import Clip, clip_score, cosine_similarity, prompt_matrix, zero_shot
 from helpers.evaluation.metrics import (
     classification_accuracy_score,
-    coverage,
     draw_with_counts,
     frechet_distance,
     frechet_ratio,
-    memorisation,
-    nearest_neighbours,
 )
-from helpers.evaluation.strokes import complexity
+from helpers.evaluation.neighbours import memorisation, nearest_neighbours, neighbourhood
+from helpers.evaluation.strokes import complexity, rule_measures
 from tests.conftest import said
 from tests.tools.test_checks import IMAGES, LABELS, POINTS, UNFIT_IMAGES, UNFIT_LABELS, UNFIT_POINTS
 
@@ -33,6 +31,7 @@ OF_IMAGES = {  # each with the name of the argument
     "digit_accuracy": ("images", lambda images, judge: digit_accuracy(judge, images, LABELS)),
     "pixel_spread": ("images", lambda images, _: pixel_spread(images, LABELS)),
     "complexity": ("images", lambda images, _: complexity(images)),
+    "rule_measures": ("images", lambda images, _: rule_measures(images)),
     "classification_accuracy_score": (
         "images",
         lambda images, _: classification_accuracy_score(images, LABELS, IMAGES, LABELS),
@@ -90,8 +89,8 @@ OF_POINTS = {
     "its reference": ("reference", lambda points: frechet_distance(OTHERS, points)),
     "frechet_ratio": ("features", lambda points: frechet_ratio(points, OTHERS, [POINTS, POINTS + 1])),
     "its draws": (r"floor_draws\[0\]", lambda points: frechet_ratio(POINTS, OTHERS, [points, POINTS + 1])),
-    "coverage": ("features", lambda points: coverage(points, OTHERS)),
-    "its reference too": ("reference", lambda points: coverage(OTHERS, points)),
+    "neighbourhood": ("features", lambda points: neighbourhood(points, OTHERS)),
+    "its reference too": ("reference", lambda points: neighbourhood(OTHERS, points)),
     "nearest_neighbours": ("queries", lambda points: nearest_neighbours(points, OTHERS)),
     "their reference": ("reference", lambda points: nearest_neighbours(OTHERS, points)),
     "cosine_similarity": ("image_embeds", lambda points: cosine_similarity(points, OTHERS)),

@@ -356,9 +356,9 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 from helpers.checkpoints import load_denoiser
-from helpers.evaluation.report_card import _draw
 from helpers.sampling import sampler
 from helpers.sampling.sampler import SamplerSettings, sample
+from helpers.workshop.reporting import _draw
 
 sampler.BATCH_SIZE, compiled, seen = 3, sampler._compiled_loop, []
 

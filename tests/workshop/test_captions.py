@@ -1,9 +1,22 @@
 """digit-clip's captions are true of their images, and none of the prompts that it is tested with is among them."""
 
 import numpy as np
+import pytest
 
 from helpers.evaluation.clip import NUMERALS, UNSEEN_PROMPTS, WORDS
-from helpers.workshop.captions import ENDINGS, LEFT, OPENINGS, RIGHT, SUBJECTS, THICK, THIN, describe, write_captions
+from helpers.workshop.captions import (
+    ENDINGS,
+    LEFT,
+    OPENINGS,
+    RIGHT,
+    SUBJECTS,
+    THICK,
+    THIN,
+    describe,
+    slant,
+    stroke_width,
+    write_captions,
+)
 
 
 def test_captions_say_what_is_on_the_image():
@@ -39,3 +52,23 @@ def test_description_of_drawn_strokes():
 def test_the_captions_hold_no_unseen_prompt():
     ours = " ".join([*OPENINGS, *SUBJECTS, *ENDINGS])
     assert not any(prompt in ours for prompt in UNSEEN_PROMPTS)
+
+
+ROWS, COLUMNS = np.mgrid[:28, :28]
+
+
+def leaning(tangent):
+    """A line through the centre whose top leans to the right for a positive tangent."""
+    return (np.abs(COLUMNS - 13.5 + tangent * (ROWS - 13.5)) < 1.5).astype(np.uint8) * 255
+
+
+@pytest.mark.parametrize("tangent", [-0.5, -0.2, 0, 0.3])
+def test_slant_is_the_tangent_of_the_lean(tangent):
+    assert slant(leaning(tangent)) == pytest.approx(tangent, abs=0.03)
+
+
+def test_width_and_slant_of_a_bar_and_of_nothing():
+    bar = np.zeros((28, 28), np.uint8)
+    bar[4:24, 12:15] = 255  # 20 high, 3 wide
+    assert stroke_width(bar) == pytest.approx(3, abs=0.4) and slant(bar) == 0
+    assert stroke_width(0 * bar) == slant(0 * bar) == 0

@@ -1,4 +1,4 @@
-"""The training of the two classifiers learns, resumes after an interruption, and is recorded."""
+"""The training of the classifiers learns, resumes after an interruption, and is recorded."""
 
 import json
 
@@ -55,24 +55,40 @@ def test_an_interrupted_training_resumes_after_its_last_epoch(one_layer, few_mni
     assert digit_accuracy(classifier, to_model_range(few_mnist.test_images), few_mnist.test_labels) > 0.5
 
 
-def test_training_images_are_turned_and_moved_and_none_is_held_out(few_mnist, monkeypatch):
+@pytest.fixture
+def first_batch(few_mnist, monkeypatch):
+    """A function: the first 500 training images of a role, varied and as they are in MNIST."""
+
     class Classifier:
         def compile(self, *_, **__):
             pass
 
-        def fit(self, data, **_):
-            self.batch = next(iter(data))
+        def fit(self, data, epochs, **_):
+            self.batch, self.epochs = next(iter(data)), epochs
 
-    classifier = Classifier()
-    monkeypatch.setattr(classifier_training, "build_classifier", lambda role: classifier)
-    train_classifier("judge", batch_size=500, seed=3)
-    images, labels = next(iter(make_dataset(*training_split(few_mnist), 500, seed=3)))
-    np.testing.assert_array_equal(classifier.batch[1], labels)
-    varied, images = classifier.batch[0].numpy(), images.numpy()
+    def of(role):
+        classifier = Classifier()
+        monkeypatch.setattr(classifier_training, "build_classifier", lambda role: classifier)
+        train_classifier(role, batch_size=500, seed=3)
+        images, labels = next(iter(make_dataset(*training_split(few_mnist), 500, seed=3)))
+        np.testing.assert_array_equal(classifier.batch[1], labels)
+        assert classifier.epochs == {"judge": 16, "critic": 4}[role]
+        return classifier.batch[0].numpy(), images.numpy()
+
+    return of
+
+
+def test_training_images_are_turned_and_moved_and_none_is_held_out(first_batch):
+    varied, images = first_batch("judge")
     assert np.mean(np.abs(varied - images).mean(axis=(1, 2, 3)) > 0.01) > 0.9
     # As much ink as before, on the same background.
     np.testing.assert_allclose(varied.mean(axis=(1, 2, 3)), images.mean(axis=(1, 2, 3)), atol=0.03)
     np.testing.assert_array_equal(varied[:, [0, 0, -1, -1], [0, -1, 0, -1]], -1)
+
+
+def test_the_critic_learns_from_images_as_they_are(first_batch):
+    varied, images = first_batch("critic")
+    np.testing.assert_allclose(varied, images, atol=1e-6)
 
 
 def test_a_saved_classifier_is_recorded_and_loads(few_mnist, tmp_path):

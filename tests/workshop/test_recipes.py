@@ -66,7 +66,7 @@ def test_a_recipe_is_trained_and_measured(tmp_path, monkeypatch):
         def measure(self, denoiser, settings):
             assert denoiser.config == replace(TINY, predicts="velocity")
             scales.append(settings.guidance_scale)
-            return Quality(20, 0.9 + len(scales) / 100, 2.0, 1.0, 0.1)
+            return Quality(20, 0.9 + len(scales) / 100, 2.0, 1.0, 0.9, 0.1)
 
     sizes = {"widths": TINY.widths, "heads": TINY.heads, "embedding_width": TINY.embedding_width}
     monkeypatch.setitem(RECIPES, "tiny", Recipe("?", sizes, {"batch_size": 4}))

@@ -91,8 +91,9 @@ def test_real_images_measure_as_real(yardstick, few_mnist, lively_denoiser, monk
     images, labels = training_split(few_mnist)
     real = to_model_range(images[draw_with_counts(labels, yardstick.labels, 99)]).numpy()
     quality = measure(yardstick, lively_denoiser, real, monkeypatch)
-    assert yardstick.network.name == "features"  # the judge takes no part in choices
-    assert quality.accuracy > 0.98 and 0.6 < quality.ratio < 1.6 and 0.9 < quality.coverage < 1.1
+    assert yardstick.network.name == "features"  # judge and critic take no part in choices
+    assert quality.accuracy > 0.98 and 0.6 < quality.ratio < 1.6
+    assert 0.9 < quality.coverage < 1.1 and 0.85 < quality.density < 1.15
     assert quality.nfe == 40 and quality.taught is None
 
 
@@ -103,10 +104,19 @@ def test_one_image_of_each_digit_fails_to_cover(yardstick, few_mnist, lively_den
     assert quality.coverage < 0.5 and quality.ratio > 5 and quality.spread < 1e-6
 
 
+def test_density_sees_the_bad_half_of_the_digits(yardstick, few_mnist, lively_denoiser, monkeypatch):
+    """Every second digit is noisy; the other ones still cover most of the reference."""
+    images, labels = training_split(few_mnist)
+    drawn = to_model_range(images[draw_with_counts(labels, yardstick.labels, 99)]).numpy()
+    drawn[::2] = np.clip(drawn[::2] + np.random.default_rng(0).normal(0, 0.3, drawn[::2].shape), -1, 1)
+    quality = measure(yardstick, lively_denoiser, drawn, monkeypatch)
+    assert quality.density < 0.75 and quality.coverage > quality.density + 0.1
+
+
 def test_the_reference_itself_is_nearest_of_all(yardstick, lively_denoiser, monkeypatch):
     images = to_model_range(yardstick.reference_images).numpy()
     quality = measure(yardstick, lively_denoiser, images, monkeypatch)
-    assert quality.ratio < 1e-6 and quality.coverage > 1
+    assert quality.ratio < 1e-6 and quality.coverage > 1 and quality.density > 1.1
 
 
 def test_reference_and_floor_come_from_two_halves_of_the_training_images(yardstick, few_mnist, halves):
@@ -298,7 +308,7 @@ class Counting:
             Counting.interrupt_at = None
             raise KeyboardInterrupt
         Counting.measured += 1
-        return Quality(20, Counting.measured, 2.0, 1.0, 0.1, 0.5 if teach else None)
+        return Quality(20, Counting.measured, 2.0, 1.0, 0.9, 0.1, 0.5 if teach else None)
 
 
 @pytest.fixture
