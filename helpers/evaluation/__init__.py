@@ -20,7 +20,7 @@ from helpers.evaluation.clip import (
 from helpers.evaluation.metrics import bootstrap_interval, frechet_distance, pareto_front, wilson_interval
 from helpers.evaluation.neighbours import neighbourhood
 from helpers.evaluation.report_card import load_report, markdown_table
-from helpers.evaluation.strokes import STROKE_MEASURES, complexity
+from helpers.evaluation.strokes import RULE, STROKE_MEASURES, complexity, rule_measures
 
 __all__ = [
     "load_classifier",
@@ -35,6 +35,8 @@ __all__ = [
     "bootstrap_interval",
     "STROKE_MEASURES",
     "complexity",
+    "RULE",
+    "rule_measures",
     "DIGIT_CLIP",
     "UNSEEN_PROMPTS",
     "DISTRACTING_PROMPT",
