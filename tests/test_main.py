@@ -40,8 +40,9 @@ def test_a_typo_is_one_line(capsys):
 def test_one_convention_for_all_commands():
     """A network is a positional folder, and a seed is 0 unless it is given."""
     parser = build_parser()
-    for command in ("validate", "accuracy", "evaluate", "tune"):
+    for command in ("validate", "accuracy", "evaluate", "tune", "distil"):
         assert parser.parse_args([command]).network is None
         assert str(parser.parse_args([command, "runs/mine"]).network) == "runs/mine"
-    for command in ("sample 3", "accuracy", "evaluate", "shapes", "tune", "recipes", "train-classifiers", "train-clip"):
+    seeded = "sample 3,accuracy,evaluate,shapes,tune,recipes,distil,train-classifiers,train-clip"
+    for command in seeded.split(","):
         assert parser.parse_args(command.split()).seed == 0

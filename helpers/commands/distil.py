@@ -19,11 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--replace", action="store_true", help="start anew and replace what is in --out")
     parser.add_argument("--passes", type=int, default=4, help="network passes for an image (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of order, noise and dropped labels (default %(default)s)")
     parser.argument_default = argparse.SUPPRESS
     parser.add_argument("--steps", type=int, help="updates (default 8000)")
     parser.add_argument("--batch-size", type=int, help="images per update (default 128)")
     parser.add_argument("--learning-rate", type=float, help="the peak (default 0.002)")
-    parser.add_argument("--seed", type=int, help="fixes order, noise and dropped labels (default 0)")
 
 
 def run(arguments: argparse.Namespace) -> None:

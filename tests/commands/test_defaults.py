@@ -49,8 +49,8 @@ def test_train():
 
 def test_distil():
     given = options("distil")
-    assert given["passes"].default == distillation.PASSES
-    for name in ("steps", "batch_size", "learning_rate", "seed"):
+    assert (given["passes"].default, given["seed"].default) == (distillation.PASSES, distillation.STUDENT_RECIPE.seed)
+    for name in ("steps", "batch_size", "learning_rate"):
         assert stated(given[name]) == f"{getattr(distillation.STUDENT_RECIPE, name):g}", name
 
 

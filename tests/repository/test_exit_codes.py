@@ -71,6 +71,9 @@ UNFIT = [
     "shapes --out shapes.npz --images 1000000000000",
     "tune runs/none",
     "recipes none",
+    "distil runs/none",
+    "distil noise",
+    "distil --passes 11",
     "train-classifiers --epochs 0",
     "train-clip --out ''",
 ]
