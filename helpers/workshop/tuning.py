@@ -34,16 +34,13 @@ from helpers.tools.locks import held
 from helpers.unet import Denoiser
 
 SOLVER = ("dpm++", 20)
-SHARES = (0.0, 0.5, 0.7, 1.0)  # of fresh noise: eta
-SCALES = (1.25, 1.5, 1.7, 2.0, 2.5)
+SHARES = (0.0,)  # of fresh noise: eta
+SCALES = (1.25, 1.5, 1.6, 1.7, 1.8, 2.0, 2.5)
 INTERVALS = (None, (20, 80), (40, 70))  # of t in which guidance acts: everywhere, and in the middle
 FRONT_SOLVERS = {
     ("ddpm", 1.0): (5, 10, 20, 100),
     ("ddim", 0.0): (5, 10, 20, 50),
     ("dpm++", 0.0): (5, 7, 10, 15, 20),
-    ("dpm++", 0.5): (15, 20),  # fresh noise corrects errors only if there are steps left
-    ("dpm++", 0.7): (15, 20),
-    ("dpm++", 1.0): (15, 20),
 }
 FRONT_GUIDANCE = ((1.25, None), (1.7, (20, 80)), (2.5, (40, 70)))  # the lowest R of each in the first table
 FLOOR_DRAWS = 3  # of real training images
@@ -197,7 +194,7 @@ def read_table(path: Path, columns: Sequence[str] = COLUMNS) -> list[dict[str, s
 
 
 def finalists(*tables: Sequence[dict[str, str]]) -> list[SamplerSettings]:
-    """The settings with the lowest R for each guidance interval, and for each share of fresh noise, in each table.
+    """The settings with the lowest R for each guidance interval, and each share of noise in `SOLVER`, in each table.
 
     Only rows with enough accuracy and a small enough NFE count; raises `ValueError` if there is none. No setting comes
     twice. Every table contributes, because two thousand digits can't separate solvers of nearly equal R.
@@ -207,8 +204,9 @@ def finalists(*tables: Sequence[dict[str, str]]) -> list[SamplerSettings]:
         accurate = [row for row in rows if float(row["accuracy"]) >= FINALIST_ACCURACY]
         able = [row for row in accurate if int(row["nfe"]) <= FINALIST_NFE]
         for setting in (as_setting(row) for row in sorted(able, key=lambda row: float(row["ratio"]))):
-            for kind in (setting.guidance_interval, setting.eta):
-                best.setdefault((number, kind), setting)
+            best.setdefault((number, setting.guidance_interval), setting)
+            if setting.method == SOLVER[0] and setting.eta:
+                best.setdefault((number, setting.eta), setting)
     if not best:
         raise ValueError(
             f"rows must hold one with an accuracy of {FINALIST_ACCURACY} and an NFE of at most {FINALIST_NFE}."

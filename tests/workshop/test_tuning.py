@@ -170,9 +170,9 @@ def test_settings_are_all_different():
 
 def test_every_share_of_fresh_noise_is_compared_alike():
     """Each with the same guidance in the first table, and each with 15 and 20 steps in the second."""
-    shares = (0.0, 0.5, 0.7, 1.0)
+    shares = tuning.SHARES
     tried = {eta: [replace(s, eta=0.0) for s in scale_settings() if s.eta == eta] for eta in shares}
-    assert all(tried[eta] == tried[0.0] for eta in shares) and len(scale_settings()) == 4 * len(tried[0.0])
+    assert all(tried[eta] == tried[0.0] for eta in shares) and len(scale_settings()) == len(shares) * len(tried[0.0])
     front = {(setting.eta, setting.steps) for setting in front_settings() if setting.method == "dpm++"}
     assert front >= {(eta, steps) for eta in shares for steps in (15, 20)}
 
