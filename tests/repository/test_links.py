@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-READMES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md")])
+READMES = sorted([*ROOT.glob("*.md"), *ROOT.glob("[!.]*/README.md")])
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 PICTURE = re.compile(r"!\[|<img\b", re.IGNORECASE)

@@ -158,13 +158,13 @@ def test_a_failing_block_leaves_all_old_files(tmp_path):
 def test_a_file_that_cannot_be_flushed_for_a_moment_is_tried_again(name, tmp_path, monkeypatch):
     """A scanner looks at every new file."""
     write_together(tmp_path, "old")
-    refused = []
+    refused, opened = [], open
 
     def open_refused(path, mode="r", **options):
         if Path(path).name == name and "+" in mode and len(refused) < 3:
             refused.append(path)
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return open(path, mode, **options)
+        return opened(path, mode, **options)
 
     monkeypatch.setattr(files, "open", open_refused, raising=False)
     monkeypatch.setattr(files.time, "sleep", lambda _: None)
