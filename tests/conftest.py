@@ -50,6 +50,11 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # Run by `nohup` or in a script's background, the tests inherit that these are ignored. The course respects that, so
+    # the tests of its signals would wait in vain.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "slow: only with --all")
 
 

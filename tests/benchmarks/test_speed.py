@@ -27,7 +27,7 @@ def test_requests_are_timed(monkeypatch, lively_denoiser):
     monkeypatch.setattr(speed, "sample", shorter)
     rows = speed.sampling_rows(repeats=1)
     assert len(rows) == 4 and all(seconds > 0 for _, seconds in rows)
-    default, all_guided = SamplerSettings(), SamplerSettings("ddpm", None, 1.0, 2.5, None)
+    default, all_guided = SamplerSettings(), SamplerSettings("ddpm", None, 0.0, 2.5, None)
     assert list(dict.fromkeys(requests)) == [(100, default), (100, all_guided), (10, default)]
 
 
