@@ -33,7 +33,7 @@ from helpers.unet import Denoiser, UNetConfig, build_denoiser
 PRETRAINED = ASSETS / "unet-velocity"  # the better of the two that ship: see assets/README.md
 PRETRAINED_NOISE = ASSETS / "unet-noise"  # predicts the noise, as notebook 04 derives it
 DISTILLED = ASSETS / "unet-distilled"  # draws in four network passes: see workshop/distillation.py
-SHIPPED = {"velocity": PRETRAINED, "noise": PRETRAINED_NOISE, "distilled": DISTILLED}  # by name
+SHIPPED = {"velocity": PRETRAINED, "noise": PRETRAINED_NOISE, "distilled": DISTILLED}  # by name; the last, not yet
 WEIGHTS = "unet.weights.h5"
 FILES = ("config.json", WEIGHTS, "history.csv")
 

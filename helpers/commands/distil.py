@@ -1,4 +1,4 @@
-"""Distil a trained network's guided sampler into a student that draws in four passes, under two hours on 2 cores.
+"""Distil a trained network's guided sampler into a student that draws in four passes.
 
 Ctrl-C saves. The same command resumes from what is in --out, and refuses if teacher or recipe are others.
 """

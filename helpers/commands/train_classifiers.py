@@ -34,8 +34,10 @@ def run(arguments: argparse.Namespace) -> None:
         missing = [role for role in ROLES if arguments.replace or not newest(arguments.out, f"{role}.json").exists()]
         if not missing:
             raise ValueError(f"{arguments.out} holds all classifiers: choose another --out, or add --replace.")
-        recipes = {role: f"{arguments.epochs or EPOCHS[role]}-epochs-seed-{arguments.seed}" for role in missing}
-        backups = {role: arguments.out / f"unfinished-{role}-{recipe}" for role, recipe in recipes.items()}
+        epochs = {role: arguments.epochs or EPOCHS[role] for role in missing}
+        backups = {
+            role: arguments.out / f"unfinished-{role}-{epochs[role]}-epochs-seed-{arguments.seed}" for role in missing
+        }
         if arguments.replace and (begun := [role for role in missing if backups[role].exists()]):
             missing = missing[missing.index(begun[0]) :]  # those before it were replaced before the interruption
         for role in missing:
@@ -44,9 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
                 raise ValueError(f"{min(others)} belongs to another recipe; delete it to start anew.")
             backup.mkdir(exist_ok=True)  # from now on this one is begun
             try:
-                classifier = train_classifier(
-                    role, arguments.epochs or EPOCHS[role], seed=arguments.seed, backup=backup
-                )
+                classifier = train_classifier(role, epochs[role], seed=arguments.seed, backup=backup)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt("Stopped. The same command resumes from the last finished epoch.") from None
             print(role, save_classifier(classifier, arguments.out), flush=True)

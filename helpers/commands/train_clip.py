@@ -6,7 +6,7 @@ Ctrl-C saves, and the same command resumes.
 import argparse
 from pathlib import Path
 
-from helpers.tools.command_line import check_output_folder, path_argument
+from helpers.tools.command_line import check_output_folder, path_argument, resuming_explained
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +31,6 @@ def run(arguments: argparse.Namespace) -> None:
     is_finished = newest(arguments.out, "config.json").exists() and not (arguments.out / CHECKPOINT).exists()
     if is_finished and not arguments.replace:
         raise ValueError(f"{arguments.out} holds a finished network: choose another --out, or add --replace.")
-    try:
+    with resuming_explained("training", replace=False):
         train_digit_clip(config, *training_split(load_mnist()), arguments.out)
-    except KeyboardInterrupt as interrupt:
-        said = interrupt.args[0] if interrupt.args else "Stopped."
-        raise KeyboardInterrupt(f"{said} The same command resumes the training.") from None
     print(f"Done: {arguments.out} holds the trained CLIP. `python -m helpers clip {arguments.out}` judges it.")

@@ -113,12 +113,13 @@ def load_clip(name: str | Path = DIGIT_CLIP, download: bool = False) -> Clip:
 
     name = str(Path(name).expanduser()) if str(name).startswith("~") else str(name)
     is_folder = Path(name).is_dir()
-    if not (is_folder or download or cached_folder(name)):
+    folder = name if is_folder else None if download else cached_folder(name)
+    if folder is None and not download:
         remedy = "load_clip(..., download=True) fetches it, about 600 MB for ViT-B/32"
         raise ClipUnavailable(f"{name} is no folder, and not in the hub's cache on this machine; {remedy}.")
     try:
         with quiet_transformers():
-            folder = name if is_folder else fetched_folder(name) if download else cached_folder(name)
+            folder = folder or fetched_folder(name)
             check_clip_folder(Path(folder))
             model, loading = CLIPModel.from_pretrained(folder, output_loading_info=True)
             tokenizer, processor = (part.from_pretrained(folder) for part in (CLIPTokenizer, CLIPImageProcessorPil))

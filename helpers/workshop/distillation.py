@@ -27,7 +27,7 @@ from helpers.training.objective import Objective, TrainingConfig
 from helpers.unet import Denoiser
 
 PASSES = 4  # of the network for an image by the student, one a step
-# Under two hours on 2 cores. The student knows much of its task already: a third of the usual rate is enough.
+# The student knows much of its task already: a third of the usual rate is enough.
 STUDENT_RECIPE = TrainingConfig(steps=8_000, batch_size=128, learning_rate=2e-3, label_dropout=0.05, augmentation=0.0)
 
 

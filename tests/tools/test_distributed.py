@@ -1,15 +1,7 @@
-"""Strategies, and what workers exchange, tested in this process; with --all, real workers on this machine."""
+"""Strategies, and what workers exchange, tested in this process."""
 
-import json
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-import time
-from contextlib import ExitStack
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,9 +11,7 @@ import tensorflow as tf
 
 import helpers
 from helpers.__main__ import main
-from helpers.custom_data import draw_shapes
 from helpers.tools import distributed
-from helpers.tools.arrays import load_checkpoint
 from helpers.tools.distributed import (
     WorkerLost,
     all_reduce,
@@ -35,49 +25,15 @@ from helpers.tools.distributed import (
     slurm_cluster,
     versions,
 )
-from helpers.training.trainer import CHECKPOINT
-from tests.conftest import TINY, said
+from tests.conftest import said
 from tests.maintenance.browser import free_ports
+from tests.tools.clusters import slurm_job, tf_config
 
 ROOT = Path(__file__).resolve().parents[2]
 HELPERS = Path(helpers.__file__).parent
 
 
 # --- The strategy, and the chief ---
-
-
-def slurm_job(count):
-    """The variables that `srun` sets for each of `count` tasks, on one machine. The job's number fixes the ports."""
-    job = next(job for job in range(os.getpid() % 5_000, 10_000, count) if all_free(20_000 + job, count))
-    step = {"NUM_TASKS": count, "NODELIST": "localhost", "TASKS_PER_NODE": count}
-    shared = {"SLURM_JOB_ID": str(job)} | {f"SLURM_STEP_{name}": str(value) for name, value in step.items()}
-    return [shared | {"SLURM_PROCID": str(index)} for index in range(count)]
-
-
-def all_free(first, count):
-    try:
-        for port in range(first, first + count):
-            socket.create_server(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
-
-
-def tf_config(workers=("127.0.0.1:2222",), index=0, kind="worker", **jobs):
-    return json.dumps({"cluster": {"worker": workers, **jobs}, "task": {"type": kind, "index": index}})
-
-
-@pytest.fixture
-def connected(monkeypatch):
-    """The clusters that TensorFlow is asked to connect; it doesn't."""
-    clusters = []
-
-    def note(resolver):
-        clusters.append(resolver.cluster_spec().as_dict())
-        return "the strategy"
-
-    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", note)
-    return clusters
 
 
 UNFIT_TF_CONFIGS = {
@@ -160,78 +116,6 @@ def test_the_command_refuses_in_one_line(monkeypatch, capsys, tmp_path):
     error = capsys.readouterr().err
     assert error.startswith("error: TF_CONFIG must be ") and error.count("\n") == 1
     assert not (tmp_path / "out" / "config.json").exists()
-
-
-# --- Only private networks ---
-
-NAMES = {"here": ["127.0.1.1"], "lab": ["10.1.2.3"], "example.org": ["93.184.215.14"], "both": ["10.0.0.1", "8.8.8.8"]}
-
-
-@pytest.fixture
-def resolver(monkeypatch):
-    """Numbers are looked up as ever; of names only these are known."""
-    itself = socket.getaddrinfo
-
-    def look_up(host, *rest, **options):
-        if host in NAMES:
-            return [found for address in NAMES[host] for found in itself(address, *rest, **options)]
-        return itself(host, *rest, flags=socket.AI_NUMERICHOST, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-
-
-PRIVATE = ["127.0.0.1", "10.9.8.7", "172.16.0.1", "192.168.1.2", "169.254.0.1", "[::1]", "[fd00::1]", "[fe80::1%lo]"]
-PRIVATE += ["[::ffff:10.0.0.1]", "here", "lab"]
-PUBLIC = ["8.8.8.8", "172.32.0.1", "192.169.0.1", "[2001:4860:4860::8888]", "[::ffff:8.8.8.8]", "0.0.0.0", "[::]"]
-PUBLIC += ["100.64.0.1", "134744072", "example.org", "both"]
-
-
-@pytest.mark.parametrize("host", PRIVATE)
-def test_workers_on_a_private_network(host, monkeypatch, connected, resolver):
-    [port] = free_ports(1)
-    monkeypatch.setenv("TF_CONFIG", tf_config([f"127.0.0.1:{port}", f"{host}:2222"]))
-    assert make_strategy("multiworker") == "the strategy" and len(connected) == 1
-
-
-@pytest.mark.parametrize("host", PUBLIC)
-def test_workers_on_a_public_network_need_an_option(host, monkeypatch, connected, resolver, tmp_path, capsys):
-    [port] = free_ports(1)
-    monkeypatch.setenv("TF_CONFIG", tf_config([f"127.0.0.1:{port}", f"{host}:2222"]))
-    command = ["train", "--distribute", "multiworker", "--out", str(tmp_path)]
-    assert main(command) == 2 and not connected
-    error = capsys.readouterr().err
-    assert error.startswith(f"error: the worker {host}:2222 isn't on a private network") and error.count("\n") == 1
-    assert "--public-network" in error
-    assert make_strategy("multiworker", public_network=True) == "the strategy" and len(connected) == 1
-
-
-def test_the_option_reaches_the_strategy(monkeypatch, tmp_path, capsys):
-    asked = []
-
-    def refuse(*arguments):
-        asked.append(arguments)
-        raise ValueError("asked")
-
-    monkeypatch.setattr(distributed, "make_strategy", refuse)
-    command = ["train", "--distribute", "multiworker", "--out", str(tmp_path)]
-    assert main(command) == main([*command, "--public-network"]) == 2
-    assert asked == [("multiworker", False), ("multiworker", True)]
-
-
-def test_a_worker_that_cannot_be_found(monkeypatch, connected, resolver):
-    monkeypatch.setenv("TF_CONFIG", tf_config(["nowhere:2222"]))
-    with pytest.raises(ValueError, match=r"^the worker nowhere:2222 can't be found: ") as raised:
-        make_strategy("multiworker")
-    assert said(raised) and not connected
-
-
-def test_slurms_machines_are_looked_up_too(monkeypatch, connected, resolver):
-    for name, value in (slurm_job(1)[0] | {"SLURM_STEP_NODELIST": "example.org"}).items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match=r"^the worker example.org:\d+ isn't on a private network"):
-        make_strategy("slurm")
-    monkeypatch.setenv("SLURM_STEP_NODELIST", "lab")
-    assert make_strategy("slurm") == "the strategy" and len(connected) == 1
 
 
 def test_slurms_variables_are_understood(monkeypatch):
@@ -361,167 +245,3 @@ def test_a_worker_that_differs_is_named(devices, monkeypatch):
         check_alike(worker_of(devices=devices), {"steps": 3, "seed": 0})
     said(raised)
     check_alike(make_strategy("none"), {"steps": 3, "seed": 0})  # one process has nobody to compare with
-
-
-# --- Real workers: processes on this machine ---
-
-# A learning rate that has an effect within a few steps, and a gradient that is always clipped.
-QUICK = {"recipe": {"warmup_steps": 2, "gradient_clip": 0.05}}
-QUICK["network"] = {name: getattr(TINY, name) for name in ("widths", "embedding_width", "heads", "predicts")}
-
-
-def run_workers(*tasks, arguments=(), strategy=None, timeout=1200):
-    """Start a worker for each task at the same time; returns their exit codes, error lines and reports."""
-    from tests.benchmarks.scaling import loopback_cluster
-
-    strategy = strategy or ("none" if len(tasks) == 1 else "multiworker")
-    ports = free_ports(len(tasks))
-    places = [{"TF_CONFIG": loopback_cluster(ports, index)} for index in range(len(tasks))]
-    places = {"slurm": slurm_job(len(tasks)), "multiworker": places}.get(strategy, [{}])
-    started = []
-    with ExitStack() as at_the_end:  # no worker outlives this function, even after a timeout
-        watchers = at_the_end.enter_context(ThreadPool(len(tasks)))  # entered first, so that it is left last
-        for task, place in zip(tasks, places, strict=True):
-            environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **place}
-            task["arguments"] = ["--distribute", strategy, *arguments, *task.get("arguments", [])]
-            command = [sys.executable, "-m", "tests.training.worker", json.dumps(task)]
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            started.append(at_the_end.enter_context(subprocess.Popen(command, env=environment, text=True, **pipes)))
-            at_the_end.callback(started[-1].kill)
-        # Side by side, so that the time of each end is exact.
-        ends = watchers.map(lambda worker: (worker.communicate(timeout=timeout)[1], time.monotonic()), started)
-    errors, times = zip(*ends, strict=True)
-    assert max(times) - min(times) < 60, "when one worker ends, the others must end within a minute"
-    lines = [[line for line in error.splitlines() if line.startswith(("error:", "Traceback"))] for error in errors]
-    reports = [Path(task["report"]) for task in tasks]
-    read = [json.loads(report.read_text(encoding="utf-8")) if report.exists() else None for report in reports]
-    return [worker.returncode for worker in started], lines, read
-
-
-def tasks_in(folder, count=2, **changed):
-    """A task for each worker, each with a folder of its own."""
-    folder.mkdir(exist_ok=True)
-    return [
-        {"report": str(folder / f"{i}.json"), "arguments": ["--out", str(folder / f"out{i}")], **changed}
-        for i in range(count)
-    ]
-
-
-def assert_same_course(report, expected, steps):
-    """The losses of these steps, and the averaged weights in the end, are those expected."""
-    for step in map(str, steps):
-        np.testing.assert_allclose(report["losses"][step], expected["losses"][step], rtol=1e-4, err_msg=step)
-    np.testing.assert_allclose(report["ema_weights"], expected["ema_weights"], rtol=1e-4, atol=1e-5)
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    """The arguments of a short training on few small coloured shapes."""
-    path = tmp_path_factory.mktemp("data") / "shapes.npz"
-    np.savez(path, **draw_shapes(100, size=16)._asdict())
-    return ["--data", str(path), "--steps", "8", "--batch-size", "16"]
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, shapes):
-    """The report of one process with the same global batches."""
-    [task] = tasks_in(tmp_path_factory.mktemp("alone"), 1, **QUICK)
-    codes, _, [report] = run_workers(task, arguments=shapes)
-    assert codes == [0] and len(report["losses"]) == 8
-    return report
-
-
-@pytest.mark.slow
-def test_two_workers_follow_one_process_on_the_real_network(tmp_path):
-    """Fifty steps of the shipped network on MNIST, clipped ten times harder than its recipe says."""
-    recipe = {"recipe": {"warmup_steps": 10, "gradient_clip": 0.1}}
-    arguments = ["--steps", "50", "--batch-size", "64"]
-    _, _, [alone] = run_workers(*tasks_in(tmp_path / "alone", 1, **recipe), arguments=arguments)
-    codes, _, reports = run_workers(*tasks_in(tmp_path / "two", **recipe), arguments=arguments)
-    assert codes == [0, 0]
-    for report in reports:
-        assert_same_course(report, alone, range(1, 51))
-    assert alone["losses"]["50"] < 0.8 * alone["losses"]["1"]
-    assert (tmp_path / "two" / "out0" / "config.json").exists()
-    assert not (tmp_path / "two" / "out1").exists()  # only the chief writes
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
-def test_after_a_kill_all_workers_resume_from_the_chiefs_checkpoint(tmp_path, shapes, uninterrupted):
-    def run(dies=None, at=None):
-        tasks = tasks_in(tmp_path, **QUICK, save_every_seconds=0)
-        if dies is not None:
-            tasks[dies] |= {"stopped_at": at, "stop": "SIGKILL"}
-        return run_workers(*tasks, arguments=shapes)
-
-    lost = "error: another worker ended, so this one stops too; start all of them again to resume from the last "
-    lost += "checkpoint."
-    codes, errors, _ = run(1, 4)
-    assert codes == [2, -signal.SIGKILL] and errors == [[lost], []]
-    codes, errors, _ = run(0, 3)  # the third of the steps that were left
-    assert codes == [-signal.SIGKILL, 2] and errors == [[], [lost]]
-    codes, errors, reports = run()
-    assert codes == [0, 0] and errors == [[], []]
-    for report in reports:
-        assert_same_course(report, uninterrupted, [8])
-    assert_same_course(reports[0], uninterrupted, range(1, 9))  # the chief's history is whole
-    assert not (tmp_path / "out1").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM that a process can answer")
-@pytest.mark.parametrize("stopped", [(0, 1), (1,)], ids=["both", "the second"])
-def test_a_signal_to_any_worker_stops_all_and_saves(stopped, tmp_path, shapes):
-    tasks = tasks_in(tmp_path, **QUICK)  # they save when they are stopped, and never before
-    for number in stopped:
-        tasks[number] |= {"stopped_at": 3, "stop": "SIGTERM"}
-    codes, errors, reports = run_workers(*tasks, arguments=shapes)
-    assert codes == [130, 130] and errors == [[], []] and reports == [None, None]
-    assert load_checkpoint(tmp_path / "out0" / CHECKPOINT)[1]["step"] == 3
-    assert not (tmp_path / "out1" / CHECKPOINT).exists()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGTERM that a process can answer")
-def test_sigterm_is_answered_once_workers_are_connected(tmp_path, shapes):
-    """TensorFlow would take it for itself, and do nothing."""
-    tasks = tasks_in(tmp_path, **QUICK, stopped_at="connected", stop="SIGTERM")
-    codes, errors, _ = run_workers(*tasks, arguments=shapes)
-    assert codes == [130, 130] and errors == [[], []]
-
-
-@pytest.mark.slow
-def test_mirrored_on_one_device_is_the_same_training(tmp_path, shapes, uninterrupted):
-    codes, _, [report] = run_workers(*tasks_in(tmp_path, 1, **QUICK), arguments=shapes, strategy="mirrored")
-    assert codes == [0]
-    assert_same_course(report, uninterrupted, range(1, 9))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fact", ["embedding_width", "data set", "version"])
-def test_a_worker_with_other_facts_is_refused(tmp_path, shapes, fact):
-    first, second = tasks_in(tmp_path, **QUICK)
-    if fact == "embedding_width":  # another network, whose gradients have other shapes
-        second["network"] = QUICK["network"] | {"embedding_width": 32}
-    elif fact == "version":
-        second["version"] = "TensorFlow 1.0"
-    else:
-        pictures = draw_shapes(100, size=16, seed=1)
-        np.savez(tmp_path / "other.npz", **pictures._asdict())
-        second["arguments"] += ["--data", str(tmp_path / "other.npz")]
-    strategy = "slurm" if fact == "data set" else "multiworker"
-    codes, errors, _ = run_workers(first, second, arguments=shapes, strategy=strategy)
-    assert codes == [2, 2]
-    for lines in errors:
-        assert len(lines) == 1 and lines[0].startswith(f"error: worker 1 has another {fact}")
-    assert not (tmp_path / "out0").exists() and not (tmp_path / "out1").exists()
-
-
-@pytest.mark.slow
-def test_a_worker_that_fails_at_its_start_ends_the_others(tmp_path, shapes):
-    first, second = tasks_in(tmp_path, **QUICK)
-    second["arguments"] += ["--data", str(tmp_path / "none.npz")]
-    codes, errors, _ = run_workers(first, second, arguments=shapes)
-    assert codes == [2, 2] and errors[1] == [f"error: {tmp_path / 'none.npz'} doesn't exist."]
-    assert len(errors[0]) == 1 and errors[0][0].startswith("error: another worker ended")
