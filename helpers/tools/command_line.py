@@ -110,7 +110,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
         "network",
         nargs="?",
         type=path_argument,
-        help="folder of a trained network, or velocity, noise, distilled (default: velocity)",
+        help="folder of a trained network, or velocity or noise (default: velocity)",
     )
 
 

@@ -44,16 +44,25 @@ def test_another_process_is_refused_and_told_who_holds_the_folder(tmp_path):
     assert list(folder.iterdir()) == []
 
 
+@pytest.fixture
+def locking_fails(monkeypatch):
+    """A function that makes every lock fail with an error of this number."""
+    fcntl = pytest.importorskip("fcntl", reason="Windows locks otherwise")
+
+    def fail(code):
+        def refused(*_):
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(fcntl, "flock", refused)
+
+    return fail
+
+
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP])
 @pytest.mark.filterwarnings("error")
-def test_a_file_system_without_locks(code, tmp_path, monkeypatch):
+def test_a_file_system_without_locks(code, tmp_path, locking_fails):
     """Such as some network drives: a file stands for the lock."""
-
-    def no_locks(*_):
-        raise OSError(code, os.strerror(code))
-
-    fcntl = pytest.importorskip("fcntl", reason="Windows locks otherwise")
-    monkeypatch.setattr(fcntl, "flock", no_locks)
+    locking_fails(code)
     for _ in range(2):
         with held(tmp_path):
             with pytest.raises(ValueError, match=f"is in use by process {os.getpid()}"):
@@ -62,14 +71,9 @@ def test_a_file_system_without_locks(code, tmp_path, monkeypatch):
     assert names_in(tmp_path) == []
 
 
-def test_a_file_that_stands_for_a_lock_is_named(tmp_path, monkeypatch):
+def test_a_file_that_stands_for_a_lock_is_named(tmp_path, locking_fails):
     """Another machine of the network drive was switched off: nobody can see from here that its process has ended."""
-
-    def no_locks(*_):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    fcntl = pytest.importorskip("fcntl", reason="Windows locks otherwise")
-    monkeypatch.setattr(fcntl, "flock", no_locks)
+    locking_fails(errno.ENOLCK)
     (tmp_path / LOCK_FILE).write_text("12345\nanother-machine\n", encoding="utf-8")
     (tmp_path / HOLDER).write_text("process 12345 on another-machine since 2026-01-01 12:00", encoding="utf-8")
     with pytest.raises(ValueError) as raised, held(tmp_path):
@@ -80,12 +84,8 @@ def test_a_file_that_stands_for_a_lock_is_named(tmp_path, monkeypatch):
     )
 
 
-def test_a_folder_that_cannot_be_locked_for_another_reason(tmp_path, monkeypatch):
-    def broken(*_):
-        raise OSError(errno.EIO, "Input/output error")
-
-    fcntl = pytest.importorskip("fcntl", reason="Windows locks otherwise")
-    monkeypatch.setattr(fcntl, "flock", broken)
+def test_a_folder_that_cannot_be_locked_for_another_reason(tmp_path, locking_fails):
+    locking_fails(errno.EIO)
     with pytest.raises(ValueError, match="can't be locked: Input/output error"), held(tmp_path / "new"):
         pytest.fail("not locked")
     assert names_in(tmp_path) == []
